@@ -1,10 +1,10 @@
-//! How long the page's main thread was deaf, seen from inside the page.
+// How long the page's main thread was deaf, seen from inside the page.
 //!
-//! Three witnesses, because each misses something: a task that comes round about
-//! every 4 ms (any block widens the gap between two of them), the gaps between
-//! animation frames, and the browser's own long-task records. The block reported
-//! is the worst any of the first and third saw, so it is an upper bound: an idle
-//! page reads 4 to 6 ms, never 0.
+// Three witnesses, because each misses something: a task that comes round about
+// every 4 ms (any block widens the gap between two of them), the gaps between
+// animation frames, and the browser's own long-task records. The block reported
+// is the worst any of the first and third saw, so it is an upper bound: an idle
+// page reads 4 to 6 ms, never 0.
 
 export interface Measurement {
   readonly durationMs: number

@@ -1,7 +1,7 @@
-//! The heavy write: 200,000 rows into an indexed table of a fresh database.
+// The heavy write: 200,000 rows into an indexed table of a fresh database.
 //!
-//! The page makes the rows, so encoding them is part of what is measured. What it
-//! makes is the same every time, and what the database holds is compared with it.
+// The page makes the rows, so encoding them is part of what is measured. What it
+// makes is the same every time, and what the database holds is compared with it.
 import type { LixEngine } from "lix-engine"
 import { yieldToPage } from "./probe.ts"
 

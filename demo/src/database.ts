@@ -1,0 +1,116 @@
+// The database the page shows: a worker engine and what is in it.
+//!
+// Everything here is the public API of `lix-engine`. Rows stay in the columnar
+// batches the engine sends; nobody builds an object for a row that is not in view.
+import { createWorkerEngine, EngineError, type InitResult, type LixEngine, type SqlValue } from "lix-engine"
+import { quoteName } from "./sql-text.ts"
+
+export type Cell = SqlValue
+
+export interface Column {
+  readonly name: string
+  readonly declType?: string | undefined
+}
+
+export interface Batch {
+  readonly columns: readonly Column[]
+  readonly rowCount: number
+  cell(row: number, column: number): Cell
+}
+
+export interface Outcome {
+  readonly changes?: number | undefined
+  readonly lastInsertRowid?: string | undefined
+  readonly inTransaction: boolean
+  /** The statement changed the database file or its schema. */
+  readonly committed: boolean
+}
+
+export interface TableInfo {
+  readonly name: string
+  readonly kind: "table" | "view" | "virtual"
+  readonly columns: readonly { name: string; type: string; primaryKey: boolean; notNull: boolean; generated: boolean }[]
+  readonly indexes: readonly string[]
+}
+
+export class Database {
+  readonly name: string
+  readonly info: InitResult
+  readonly engine: LixEngine
+
+  private constructor(name: string, engine: LixEngine, info: InitResult) {
+    this.name = name
+    this.engine = engine
+    this.info = info
+  }
+
+  /** Opens a database file in a new worker. The buffer is transferred: the caller's is empty afterwards. */
+  static async open(name: string, blob: ArrayBuffer): Promise<Database> {
+    const engine = createWorkerEngine()
+    try {
+      const database = new Database(name, engine, await engine.init({ blob }))
+      // Any sixteen bytes can look like a header; reading the schema shows that pages follow.
+      await engine.exec("SELECT count(*) FROM sqlite_schema")
+      return database
+    } catch (error) {
+      engine.terminate()
+      throw error
+    }
+  }
+
+  /**
+   * Runs one statement and hands out its rows as they come. What only reads is
+   * streamed; anything else runs to its end first, as the engine would do anyway.
+   */
+  async run(sql: string, signal: AbortSignal, onBatch: (batch: Batch) => void): Promise<Outcome> {
+    const before = this.engine.state.commitSeq
+    if (READS.test(sql)) {
+      for await (const batch of this.engine.stream(sql, [], { rowMode: "columns", signal }).batches()) onBatch(batch)
+      return { inTransaction: this.engine.state.inTransaction, committed: this.engine.state.commitSeq !== before }
+    }
+    const result = await this.engine.exec(sql, [], { rowMode: "columns", signal })
+    if (result.columns.length > 0) onBatch(result.batch)
+    return {
+      changes: result.changes === undefined ? undefined : Number(result.changes),
+      lastInsertRowid: result.lastInsertRowid?.toString(),
+      inTransaction: result.state.inTransaction,
+      committed: result.state.commitSeq !== before,
+    }
+  }
+
+  async schema(): Promise<TableInfo[]> {
+    const { rows } = await this.engine.exec<{ name: string; type: string; sql: string | null }>(
+      "SELECT name, type, sql FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type, name COLLATE NOCASE",
+    )
+    const { rows: columns } = await this.engine.exec<Record<string, string | number>>(
+      `SELECT m.name AS "table", c.name, c.type, c.pk, c."notnull", c.hidden FROM sqlite_schema AS m, pragma_table_xinfo(m.name) AS c
+       WHERE m.type IN ('table', 'view') AND c.hidden <> 1 ORDER BY m.name, c.cid`,
+    )
+    const { rows: indexes } = await this.engine.exec<{ table: string; name: string }>(
+      "SELECT tbl_name AS \"table\", name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL ORDER BY name",
+    )
+    return rows.map(({ name, type, sql }) => ({
+      name,
+      kind: type === "view" ? "view" : /^\s*create\s+virtual/i.test(sql ?? "") ? "virtual" : "table",
+      columns: columns
+        .filter((column) => column["table"] === name)
+        .map((column) => ({
+          name: String(column["name"]),
+          type: String(column["type"]),
+          primaryKey: Number(column["pk"]) > 0,
+          notNull: Number(column["notnull"]) > 0,
+          generated: Number(column["hidden"]) > 1,
+        })),
+      indexes: indexes.filter((index) => index.table === name).map((index) => index.name),
+    }))
+  }
+
+  async rowCount(table: string): Promise<number> {
+    const { rows } = await this.engine.exec<{ n: number }>(`SELECT count(*) AS n FROM ${quoteName(table)}`)
+    return Number(rows[0]!.n)
+  }
+}
+
+export { EngineError }
+
+const READS = /^(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:select|values|with|explain|pragma)\b/i

@@ -1,0 +1,340 @@
+// The page: opens a database, runs what is asked, and races two threads.
+import { createMainMemoryEngine, createWorkerEngine } from "lix-engine"
+import { type Batch, type Column, Database, EngineError } from "./database.ts"
+import { Editor } from "./editor.ts"
+import { EXAMPLES } from "./examples.ts"
+import { ResultGrid, bytes, plain, storageClass } from "./grid.ts"
+import { Lane, startPulse, tidyMs } from "./lanes.ts"
+import { ResultMap } from "./map.ts"
+import { nextFrame, startProbe } from "./probe.ts"
+import { SchemaView } from "./schema.ts"
+import { quoteName, utf16Offset } from "./sql-text.ts"
+import { setUpTheme } from "./theme.ts"
+import { WORKLOADS } from "./workload.ts"
+
+const $ = <E extends HTMLElement = HTMLElement>(id: string) => document.getElementById(id) as E
+
+let database: Database | undefined
+let running: AbortController | undefined
+
+const editor = new Editor($<HTMLTextAreaElement>("sql"), $<HTMLPreElement>("sql-paint"), () => void run())
+const map = new ResultMap($("map"), (row) => grid.activate(row, 0))
+const grid = new ResultGrid($("grid"), { onActive: showCell })
+const schema = new SchemaView($("schema-list"), (table) => {
+  editor.text = `SELECT *\nFROM ${quoteName(table.name)}`
+  void run()
+})
+const lanes = {
+  worker: new Lane($("lane-worker"), "Worker", "<code>createWorkerEngine()</code>"),
+  main: new Lane($("lane-main"), "Main thread", "<code>createMainMemoryEngine()</code>"),
+}
+
+setUpTheme($<HTMLButtonElement>("theme"), () => {
+  lanes.worker.draw()
+  lanes.main.draw()
+  void map.redraw()
+})
+startPulse($<HTMLCanvasElement>("pulse"), $("pulse-text"))
+setUpQuery()
+setUpFiles()
+setUpRace()
+void openBundled()
+
+// ── Opening ────────────────────────────────────────────────────────────────
+
+async function openBundled(): Promise<void> {
+  try {
+    const response = await fetch("./places.sqlite")
+    if (!response.ok) throw new Error(`places.sqlite: ${response.status} ${response.statusText}`)
+    await open("places.sqlite", await response.arrayBuffer())
+    editor.text = EXAMPLES[0]!.sql
+    await run()
+    document.body.dataset["ready"] = "true"
+  } catch (error) {
+    showProblem(error, { sql: "", start: 0 })
+    $("status").textContent = "The data set could not be opened."
+  }
+}
+
+/** Opens a file beside the current one and switches only when it turns out to be a database. */
+async function open(name: string, blob: ArrayBuffer): Promise<void> {
+  const size = blob.byteLength
+  const opened = await Database.open(name, blob)
+  running?.abort()
+  const previous = database
+  database = opened
+  void previous?.engine.close()
+  opened.engine.on("closed", ({ error }) => {
+    if (database === opened) showProblem(error, { sql: "", start: 0 })
+  })
+  $("fact-engine").textContent = opened.info.engineVersion
+  $("fact-sqlite").textContent = opened.info.sqliteVersion
+  $("fact-isolated").textContent = String(crossOriginIsolated)
+  $("source").textContent = `${name} · ${bytes(size)}`
+  $("credit").hidden = name !== "places.sqlite"
+  $("examples").hidden = name !== "places.sqlite"
+  await schema.show(opened)
+}
+
+async function openFile(file: File): Promise<void> {
+  clearProblem()
+  $("status").textContent = `Opening ${file.name}…`
+  try {
+    await open(file.name, await file.arrayBuffer())
+    const tables = await database!.schema()
+    if (tables.length === 0) return clearResult("An empty database. Create something.")
+    editor.text = `SELECT *\nFROM ${quoteName(tables[0]!.name)}`
+    await run()
+  } catch (error) {
+    showProblem(error, { sql: "", start: 0 }, `${file.name} was not opened.`)
+    $("status").textContent = `Still showing ${database?.name ?? "nothing"}.`
+  }
+}
+
+function setUpFiles(): void {
+  const input = $<HTMLInputElement>("file")
+  $("open").addEventListener("click", () => input.click())
+  input.addEventListener("change", () => {
+    const file = input.files?.[0]
+    input.value = ""
+    if (file) void openFile(file)
+  })
+  let depth = 0
+  const hasFile = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false
+  const show = (visible: boolean) => $("drop").classList.toggle("visible", visible)
+  addEventListener("dragenter", (event) => hasFile(event) && show(++depth > 0))
+  addEventListener("dragleave", (event) => hasFile(event) && show(--depth > 0))
+  addEventListener("dragover", (event) => hasFile(event) && event.preventDefault())
+  addEventListener("drop", (event) => {
+    if (!hasFile(event)) return
+    event.preventDefault()
+    show((depth = 0) > 0)
+    const file = event.dataTransfer!.files[0]
+    if (file) void openFile(file)
+  })
+  $("export").addEventListener("click", () => void exportDatabase())
+  const about = $<HTMLDialogElement>("about-dialog")
+  $("about").addEventListener("click", () => about.showModal())
+}
+
+async function exportDatabase(): Promise<void> {
+  if (!database) return
+  clearProblem()
+  try {
+    const image = await database.engine.export()
+    const link = document.createElement("a")
+    link.href = URL.createObjectURL(new Blob([image], { type: "application/vnd.sqlite3" }))
+    link.download = database.name
+    link.click()
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
+    $("status").textContent = `Exported ${database.name}, ${bytes(image.byteLength)}.`
+  } catch (error) {
+    showProblem(error, { sql: "", start: 0 })
+  }
+}
+
+// ── Querying ───────────────────────────────────────────────────────────────
+
+function setUpQuery(): void {
+  if (/Mac|iPhone|iPad/.test(navigator.userAgent)) $("run-key").textContent = "⌘ ↵"
+  $("run").addEventListener("click", () => void run())
+  $("cancel").addEventListener("click", () => running?.abort())
+  addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && running) running.abort()
+  })
+  for (const example of EXAMPLES) {
+    const button = document.createElement("button")
+    button.type = "button"
+    button.className = "button small quiet"
+    button.textContent = example.label
+    button.addEventListener("click", () => {
+      editor.text = example.sql
+      void run()
+    })
+    $("examples").append(button)
+  }
+  const toggle = $("map-toggle")
+  toggle.addEventListener("click", () => {
+    const shown = toggle.getAttribute("aria-pressed") !== "true"
+    toggle.setAttribute("aria-pressed", String(shown))
+    $("map").hidden = !shown
+    if (shown) void map.redraw()
+  })
+}
+
+async function run(): Promise<void> {
+  if (!database) return
+  running?.abort()
+  const current = new AbortController()
+  running = current
+  const used = database
+  const statement = editor.statement
+  clearProblem()
+  $("run").hidden = true
+  $("cancel").hidden = false
+  $("status").textContent = "Running…"
+  document.body.dataset["query"] = "running"
+  const probe = startProbe()
+  const startedAt = performance.now()
+  let firstMs: number | undefined
+  const onBatch = (batch: Batch) => {
+    if (current.signal.aborted) return
+    if (firstMs === undefined) {
+      firstMs = performance.now() - startedAt
+      startResult(batch.columns)
+    }
+    grid.append(batch)
+    map.append(batch)
+    if (grid.rowCount > batch.rowCount) $("status").textContent = `${count(grid.rowCount, "row")} so far…`
+  }
+  let measured: Promise<{ longestBlockMs: number }> | undefined
+  try {
+    const outcome = await used.run(statement.sql, current.signal, onBatch)
+    const totalMs = performance.now() - startedAt
+    measured = probe.stop()
+    if (current.signal.aborted) return
+    map.finish()
+    const { longestBlockMs } = await measured
+    if (current.signal.aborted) return
+    const figures = [`${tidyMs(totalMs)} ms`, `longest main-thread block ${tidyMs(longestBlockMs)} ms`]
+    if (firstMs === undefined) clearResult("")
+    if (outcome.changes !== undefined) {
+      figures.unshift(`${count(outcome.changes, "row")} changed`)
+      if (outcome.lastInsertRowid !== undefined) figures.unshift(`last rowid ${outcome.lastInsertRowid}`)
+    } else if (firstMs !== undefined) {
+      if (grid.rowCount > 4_096) figures.unshift(`first ones after ${tidyMs(firstMs)} ms`)
+      figures.unshift(count(grid.rowCount, "row"))
+    } else figures.unshift("Done")
+    if (outcome.inTransaction) figures.push("a transaction is open")
+    $("status").textContent = figures.join(" · ")
+    if (outcome.committed && database === used) void schema.show(used)
+  } catch (error) {
+    if (running === current) {
+      clearResult("")
+      if (current.signal.aborted) $("status").textContent = "Stopped."
+      else showProblem(error, statement)
+    }
+  } finally {
+    await (measured ?? probe.stop())
+    if (running === current) {
+      running = undefined
+      $("run").hidden = false
+      $("cancel").hidden = true
+      document.body.dataset["query"] = "done"
+    }
+  }
+}
+
+function startResult(columns: readonly Column[]): void {
+  grid.reset(columns)
+  const drawable = map.reset(columns)
+  $("map-toggle").hidden = !drawable
+  $("map").hidden = !drawable || $("map-toggle").getAttribute("aria-pressed") !== "true"
+  $("cell").replaceChildren()
+}
+
+function clearResult(status: string): void {
+  startResult([])
+  $("status").textContent = status
+}
+
+function showCell(row: number, column: number): void {
+  const value = grid.cell(row, column)
+  const name = grid.columns[column]!.name
+  const size = typeof value === "string" ? `${value.length.toLocaleString("en")} characters` : value instanceof Uint8Array ? bytes(value.length) : ""
+  const label = document.createElement("b")
+  label.textContent = name
+  const kind = document.createElement("i")
+  kind.textContent = [storageClass(value), size].filter(Boolean).join(", ")
+  const text = document.createElement("code")
+  text.textContent = plain(value).slice(0, 2_000)
+  $("cell").replaceChildren(label, kind, text)
+  map.mark(row)
+}
+
+function showProblem(error: unknown, statement: { sql: string; start: number }, before = ""): void {
+  const box = $("problem")
+  const title = document.createElement("strong")
+  const text = document.createElement("span")
+  box.replaceChildren(title, text)
+  if (error instanceof EngineError) {
+    title.textContent = `${error.code} / ${error.reason}`
+    text.textContent = error.message
+    if (error.sqlOffset !== undefined) {
+      const offset = statement.start + utf16Offset(statement.sql, error.sqlOffset)
+      const where = editor.markError(offset)
+      const place = document.createElement("em")
+      place.textContent = `line ${where!.line}, column ${where!.column}`
+      box.append(place)
+      box.dataset["offset"] = String(offset)
+    }
+  } else {
+    title.textContent = "Error"
+    text.textContent = error instanceof Error ? error.message : String(error)
+  }
+  if (before) text.textContent = `${before} ${text.textContent}`
+  box.hidden = false
+  $("status").textContent = "Failed."
+}
+
+function clearProblem(): void {
+  const box = $("problem")
+  box.hidden = true
+  box.replaceChildren()
+  delete box.dataset["offset"]
+  editor.markError(undefined)
+}
+
+// ── The race ───────────────────────────────────────────────────────────────
+
+function setUpRace(): void {
+  const select = $<HTMLSelectElement>("workload")
+  for (const workload of WORKLOADS) select.append(new Option(workload.label, workload.id))
+  const buttons = ["run-worker", "run-main", "run-both"].map((id) => $<HTMLButtonElement>(id))
+  const onClick = (kinds: readonly ("worker" | "main")[]) => async () => {
+    for (const button of [...buttons, select]) button.disabled = true
+    document.body.dataset["race"] = "running"
+    try {
+      for (const kind of kinds) await race(kind)
+    } catch (error) {
+      showProblem(error, { sql: "", start: 0 })
+    } finally {
+      for (const button of [...buttons, select]) button.disabled = false
+      document.body.dataset["race"] = "done"
+    }
+  }
+  $("run-worker").addEventListener("click", onClick(["worker"]))
+  $("run-main").addEventListener("click", onClick(["main"]))
+  $("run-both").addEventListener("click", onClick(["worker", "main"]))
+}
+
+/** Both engines start the same way: fresh, empty, in memory. Starting them is not part of the race. */
+async function race(kind: "worker" | "main"): Promise<void> {
+  const workload = WORKLOADS.find(({ id }) => id === $<HTMLSelectElement>("workload").value)!
+  const engine = kind === "worker" ? createWorkerEngine() : createMainMemoryEngine()
+  try {
+    await engine.init()
+    await nextFrame()
+    await lanes[kind].record((onProgress) => workload.run(engine, onProgress))
+  } finally {
+    await engine.close().catch(() => engine.terminate())
+  }
+  const scale = Math.max(lanes.worker.scaleMs, lanes.main.scaleMs)
+  lanes.worker.rescale(scale)
+  lanes.main.rescale(scale)
+  showVerdict()
+}
+
+function showVerdict(): void {
+  const block = (id: string) => Number($(id).dataset["longestBlockMs"] ?? NaN)
+  const [worker, main] = [block("lane-worker"), block("lane-main")]
+  const text = $("verdict")
+  if (worker && main) {
+    text.textContent = `Same wasm, same SQL, same rows. In the worker the page never waited longer than ${tidyMs(worker)} ms; on the main thread it froze for ${tidyMs(main)} ms at a time.`
+  } else if (worker) text.textContent = `200,000 rows written, and the page never waited longer than ${tidyMs(worker)} ms. Now the same on the main thread?`
+  else if (main) text.textContent = `The page froze for up to ${tidyMs(main)} ms at a time. Now the same in a worker?`
+}
+
+function count(n: number, noun: string): string {
+  return `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`
+}
