@@ -1,1 +1,83 @@
-fn main() {}
+//! The one door. Everything this repository can do is `cargo xtask COMMAND`, on a machine that has
+//! Rust, a C compiler, Node.js ≥ 20 with npm, and Python; what else a command needs, it installs
+//! (Debian as root or with sudo) or says how to.
+//!
+//! What is absent: no command depends on another having run before, and none skips a part that is
+//! missing; a missing part is a failure.
+
+mod bench;
+#[cfg(test)]
+mod boundaries;
+mod codegen;
+mod conformance;
+mod demo;
+mod glue;
+mod npm;
+mod run;
+mod serve;
+mod setup;
+mod sizes;
+mod test;
+mod tidy;
+mod wasm;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "\
+usage: cargo xtask COMMAND
+
+  demo [--check] [--port N]   build, serve and open the demo page; --check drives it headless
+  test                        install what is missing and run everything (`ci` is the same)
+
+  setup                       install what is missing: wasm target, clang, Chromium, npm packages
+  proto                       lint engine.proto, check its format, compare with the released image
+  codegen [--check]           TypeScript messages from engine.proto; --check only compares
+  tidy                        formatting, clippy, forbidden words
+  wasm                        bindings/ts/src/wasm/ from crates/worker-wasm
+  build-ts                    the npm package in bindings/ts, ready to pack
+  sizes [--check|--bless]     size of what a page loads, against the committed budget
+  conformance [--impl NAME…]  the conformance suite on all, or the named, implementations
+  packaging                   the packed npm package in Vite, webpack, a plain page and Node
+  fuzz-smoke                  a bounded run of every fuzz target
+  bench NAME                  run benches/NAME, e.g. `bench transport`
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match dispatch(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            run::report_failure(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[&str]) -> Result<()> {
+    match args {
+        ["setup"] => setup::all(),
+        ["proto"] => codegen::proto(),
+        ["codegen"] => codegen::typescript(codegen::Mode::Write),
+        ["codegen", "--check"] => codegen::typescript(codegen::Mode::Check),
+        ["tidy"] => tidy::tidy(),
+        ["wasm"] => wasm::build(),
+        ["build-ts"] => npm::build_package(),
+        ["sizes"] => sizes::sizes(sizes::Mode::Print),
+        ["sizes", "--check"] => sizes::sizes(sizes::Mode::Check),
+        ["sizes", "--bless"] => sizes::sizes(sizes::Mode::Bless),
+        ["conformance", rest @ ..] => conformance::run(&conformance::implementations(rest)?),
+        ["packaging"] => npm::packaging(),
+        ["fuzz-smoke"] => test::fuzz_smoke(),
+        ["bench", name] => bench::bench(name),
+        ["demo", rest @ ..] => demo::demo(demo::Options::parse(rest)?),
+        ["test" | "ci"] => test::everything(),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => bail!("unknown command: cargo xtask {}\n\n{HELP}", other.join(" ")),
+    }
+}

@@ -1,0 +1,282 @@
+//! Which part may know which other part. A forbidden edge fails a test, and each check is also
+//! shown something forbidden, so that none of them can pass by looking at nothing.
+
+use std::path::{Path, PathBuf};
+
+use crate::run::{cargo, root};
+use crate::setup::WASM_TARGET;
+
+#[test]
+fn the_engine_knows_no_browser_and_no_runtime() {
+    let native = Graph::of("lix-engine-core", HOST);
+    let forbidden = ["web-sys", "js-sys", "wasm-bindgen", "tokio"];
+    assert_eq!(native.paths_to(&forbidden, None), none());
+
+    // In a browser SQLite itself needs a random seed and the time of day; its crate may ask for
+    // them, the engine may not.
+    let wasm = Graph::of("lix-engine-core", WASM_TARGET);
+    assert_eq!(wasm.paths_to(&forbidden, Some("sqlite-wasm-rs")), none());
+
+    let shell = Graph::of("lix-engine-worker-wasm", WASM_TARGET);
+    assert_ne!(shell.paths_to(&["js-sys"], Some("sqlite-wasm-rs")), none(), "the check is blind");
+}
+
+#[test]
+fn the_engine_opens_no_file_and_has_no_clock() {
+    let sources = rust_sources("crates/engine/src");
+    assert!(sources.iter().any(|(path, _)| path.ends_with("lib.rs")));
+    for (path, source) in sources {
+        let found = outside_world(&source);
+        assert!(found.is_empty(), "{}: uses {}", path.display(), found.join(", "));
+    }
+
+    let clock = "use std::{collections::HashMap, time::{Duration, Instant}};";
+    assert_eq!(outside_world(clock), ["std::time"]);
+    assert_eq!(outside_world("fn f() { ::std :: fs::read(p); }"), ["std::fs"]);
+    assert_eq!(outside_world("use std::{ sync::Arc, net };"), ["std::net"]);
+    assert!(
+        outside_world("// std::fs\n/* std::net */ let s = \"std::time\"; use std::fmt;").is_empty()
+    );
+}
+
+#[test]
+fn the_protocol_knows_no_database() {
+    let forbidden = ["rusqlite", "libsqlite3-sys", "sqlite-wasm-rs", "lix-engine-core"];
+    assert_eq!(Graph::of("lix-engine-protocol", HOST).paths_to(&forbidden, None), none());
+    assert_eq!(Graph::of("lix-engine-proto", HOST).paths_to(&forbidden, None), none());
+
+    let engine = Graph::of("lix-engine-core", HOST);
+    assert_ne!(engine.paths_to(&forbidden, None), none(), "the check is blind");
+}
+
+#[test]
+fn the_conformance_runner_shares_no_code_with_what_it_judges() {
+    let forbidden = ["lix-engine-protocol", "lix-engine-core", "rusqlite"];
+    let runner = Graph::of("lix-engine-conformance", HOST);
+    assert_eq!(runner.paths_to(&forbidden, None), none());
+
+    let native = Graph::of("lix-engine-native", HOST);
+    assert_ne!(native.paths_to(&forbidden, None), none(), "the check is blind");
+}
+
+#[test]
+fn the_kysely_dialect_knows_only_the_engine_interface() {
+    let dialect = files("bindings/ts/src/kysely", "ts");
+    assert!(!dialect.is_empty());
+    for (path, source) in dialect {
+        let found = foreign_imports(&source);
+        assert!(found.is_empty(), "{}: imports {}", path.display(), found.join(", "));
+    }
+
+    let legal = "import { Kysely } from \"kysely\"\nimport type { LixEngine } from \"../types.js\"\n\
+                 export * from './driver.js'\n";
+    assert!(foreign_imports(legal).is_empty());
+    assert_eq!(foreign_imports("import { open } from \"../transport.js\""), ["../transport.js"]);
+    assert_eq!(foreign_imports("const x = await import('../worker.js')"), ["../worker.js"]);
+    assert_eq!(foreign_imports("import {\n  a,\n} from '../types.js'"), ["../types.js"]);
+}
+
+/// What a package depends on when compiled for a target, development aside.
+struct Graph {
+    /// The root first; depth and name, in `cargo tree`'s order, nothing left out.
+    nodes: Vec<(usize, String)>,
+}
+
+impl Graph {
+    fn of(package: &str, target: &str) -> Graph {
+        let tree = cargo()
+            .args(["tree", "--package", package, "--edges", "normal", "--no-dedupe"])
+            .args(["--prefix", "depth", "--format", " {p}"])
+            .args((target != HOST).then_some(["--target", target]).into_iter().flatten())
+            .read()
+            .unwrap();
+        let nodes = tree.lines().map(|line| {
+            let mut words = line.split_whitespace();
+            let depth = words.next().and_then(|depth| depth.parse().ok());
+            (depth.expect("a depth"), words.next().expect("a name").to_owned())
+        });
+        Graph { nodes: nodes.collect() }
+    }
+
+    /// Every way to a forbidden package that does not lead through `allowed`.
+    fn paths_to(&self, forbidden: &[&str], allowed: Option<&str>) -> Vec<String> {
+        let mut path: Vec<&str> = Vec::new();
+        let mut found = Vec::new();
+        for (depth, name) in &self.nodes {
+            path.truncate(*depth);
+            path.push(name);
+            let excused = allowed.is_some_and(|allowed| path.contains(&allowed));
+            if forbidden.contains(&name.as_str()) && !excused {
+                found.push(path.join(" -> "));
+            }
+        }
+        found
+    }
+}
+
+const HOST: &str = "host";
+
+fn none() -> Vec<String> {
+    Vec::new()
+}
+
+/// The modules of `std` through which a program reaches the world, as far as the source names any.
+fn outside_world(source: &str) -> Vec<String> {
+    let tokens = tokens(source);
+    let mut found = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        if token != "std" || tokens.get(at + 1).map(String::as_str) != Some("::") {
+            continue;
+        }
+        for module in first_segments(&tokens[at + 2..]) {
+            if WORLD.contains(&module) {
+                found.push(format!("std::{module}"));
+            }
+        }
+    }
+    found
+}
+
+const WORLD: [&str; 6] = ["env", "fs", "net", "process", "thread", "time"];
+
+/// `a` of `a::b`, or `a` and `c` of `{a::b, c}`.
+fn first_segments(tokens: &[String]) -> Vec<&str> {
+    match tokens {
+        [open, ..] if open == "{" => {
+            let mut depth = 0;
+            let mut segments = Vec::new();
+            let mut expected = false;
+            for token in tokens {
+                match token.as_str() {
+                    "{" => depth += 1,
+                    "}" => depth -= 1,
+                    _ if depth == 1 && expected => segments.push(token.as_str()),
+                    _ => {}
+                }
+                if depth == 0 {
+                    break;
+                }
+                expected = depth == 1 && (token == "{" || token == ",");
+            }
+            segments
+        }
+        [name, ..] => vec![name],
+        [] => Vec::new(),
+    }
+}
+
+/// Identifiers, `::` and single characters of Rust source, without comments and strings.
+fn tokens(source: &str) -> Vec<String> {
+    let mut tokens = Vec::new();
+    let mut rest = source;
+    while let Some(first) = rest.chars().next() {
+        let length = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |end| end + 2)
+        } else if let Some(raw) = raw_string_length(rest) {
+            raw
+        } else if first == '"' {
+            string_length(rest)
+        } else if rest.starts_with("'\"'") || rest.starts_with("b'\"'") {
+            // The one character literal that would look like the start of a string.
+            rest.find("'\"'").unwrap_or(0) + 3
+        } else if rest.starts_with("::") {
+            tokens.push("::".to_owned());
+            2
+        } else if first.is_alphanumeric() || first == '_' {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            tokens.push(rest[..end].to_owned());
+            end
+        } else {
+            if !first.is_whitespace() {
+                tokens.push(first.to_string());
+            }
+            first.len_utf8()
+        };
+        rest = &rest[length..];
+    }
+    tokens
+}
+
+fn string_length(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// `r"…"`, `r#"…"#` and so on.
+fn raw_string_length(text: &str) -> Option<usize> {
+    let hashes = text.strip_prefix('r')?.chars().take_while(|c| *c == '#').count();
+    let body = text[1 + hashes..].strip_prefix('"')?;
+    let close = format!("\"{}", "#".repeat(hashes));
+    Some(body.find(&close).map_or(text.len(), |end| 2 + hashes + end + close.len()))
+}
+
+/// What a file of the dialect imports beside kysely, its own folder, and the types of the engine.
+fn foreign_imports(source: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for statement in split_imports(source) {
+        let Some(module) = quoted(statement) else { continue };
+        let is_type = statement.starts_with("import type") || statement.starts_with("export type");
+        let interface = is_type && module == "../types.js";
+        if !(interface || module == "kysely" || module.starts_with("./")) {
+            found.push(module.to_owned());
+        }
+    }
+    found
+}
+
+/// Each piece of text from an `import`, or an `export … from`, to the module's closing quote.
+fn split_imports(source: &str) -> Vec<&str> {
+    let mut statements = Vec::new();
+    let starts = source.match_indices("import").chain(source.match_indices("export"));
+    for (at, keyword) in starts {
+        let rest = &source[at..];
+        let bounded = !source[..at].ends_with(|c: char| c.is_alphanumeric() || "_$.".contains(c))
+            && !rest[keyword.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
+        let end = rest.find(['"', '\'']).filter(|end| {
+            let clause = rest[keyword.len()..*end].trim();
+            clause.ends_with("from") || clause.is_empty() || clause == "("
+        });
+        if let (true, Some(end)) = (bounded, end) {
+            let close = rest[end + 1..].find(['"', '\'']).map_or(rest.len(), |n| end + n + 2);
+            statements.push(&rest[..close]);
+        }
+    }
+    statements
+}
+
+fn quoted(statement: &str) -> Option<&str> {
+    let start = statement.find(['"', '\''])? + 1;
+    Some(&statement[start..statement.len() - 1])
+}
+
+fn rust_sources(folder: &str) -> Vec<(PathBuf, String)> {
+    files(folder, "rs")
+}
+
+/// The files of a folder and the folders in it, with what they say.
+fn files(folder: &str, extension: &str) -> Vec<(PathBuf, String)> {
+    fn collect(folder: &Path, extension: &str, found: &mut Vec<(PathBuf, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, extension, found);
+            } else if path.extension().is_some_and(|own| own == extension) {
+                let source = std::fs::read_to_string(&path).unwrap();
+                found.push((path, source));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    collect(&root().join(folder), extension, &mut found);
+    found
+}

@@ -1,0 +1,184 @@
+//! What a page downloads before its first query, and whether it has grown.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Map, Value};
+
+use crate::npm;
+use crate::run::{cmd, green, note, red, root, say, step};
+
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Mode {
+    Print,
+    Check,
+    Bless,
+}
+
+pub(crate) fn sizes(mode: Mode) -> Result<()> {
+    npm::built()?;
+    step("sizes", "cargo xtask sizes --check", || {
+        let sizes = measure(&npm::dist())?;
+        print(&sizes);
+        let budget_path = root().join(BUDGET);
+        match mode {
+            Mode::Print => Ok(()),
+            Mode::Bless => {
+                std::fs::write(&budget_path, bless(&sizes))?;
+                note(&format!("{BUDGET} now says so"));
+                Ok(())
+            }
+            Mode::Check => {
+                let budget = std::fs::read_to_string(&budget_path).with_context(|| {
+                    format!("no {BUDGET}; make one with `cargo xtask sizes --bless`")
+                })?;
+                let grown = grown(&sizes, &serde_json::from_str(&budget)?)?;
+                ensure!(
+                    grown.is_empty(),
+                    "grown above the budget:\n{}\nif that is worth it: cargo xtask sizes --bless",
+                    grown.join("\n")
+                );
+                Ok(())
+            }
+        }
+    })
+}
+
+const BUDGET: &str = "xtask/sizes.json";
+
+/// For all that `createWorkerEngine` makes a page load, gzipped.
+const TARGET_BYTES: u64 = 700_000;
+
+/// How much a file may grow before somebody has to say so: compilers differ a little by machine.
+const TOLERANCE: f64 = 0.005;
+
+#[derive(Debug, Clone, PartialEq)]
+struct Size {
+    name: String,
+    raw: u64,
+    gzip: u64,
+    brotli: u64,
+    /// Whether a page with the worker engine loads it.
+    loaded: bool,
+}
+
+fn measure(dist: &Path) -> Result<Vec<Size>> {
+    let measured = cmd("node").args(["--input-type=module", "--eval", MEASURE]).arg(dist).read()?;
+    let measured: Value = serde_json::from_str(&measured)?;
+    let number = |value: &Value| value.as_u64().context("a size is no number");
+    let mut sizes = Vec::new();
+    for file in measured.as_array().context("no list of sizes")? {
+        let name = file["name"].as_str().context("a file has no name")?.to_owned();
+        let loaded = !OPTIONAL.iter().any(|optional| name.starts_with(optional));
+        let (raw, gzip) = (number(&file["raw"])?, number(&file["gzip"])?);
+        sizes.push(Size { name, raw, gzip, brotli: number(&file["brotli"])?, loaded });
+    }
+    if !sizes.iter().any(|size| size.name.ends_with(".wasm")) {
+        bail!("no wasm in {}", dist.display());
+    }
+    Ok(sizes)
+}
+
+/// Entry points that a page with the worker engine does not load.
+const OPTIONAL: [&str; 2] = ["kysely/", "standalone"];
+
+fn total(sizes: &[Size]) -> Size {
+    let loaded = || sizes.iter().filter(|size| size.loaded);
+    Size {
+        name: "total".into(),
+        raw: loaded().map(|size| size.raw).sum(),
+        gzip: loaded().map(|size| size.gzip).sum(),
+        brotli: loaded().map(|size| size.brotli).sum(),
+        loaded: true,
+    }
+}
+
+fn print(sizes: &[Size]) {
+    say(&format!("  {:<34} {:>10} {:>10} {:>10}", "bytes", "raw", "gzip", "brotli"));
+    let line = |size: &Size, remark: &str| {
+        let Size { name, raw, gzip, brotli, .. } = size;
+        say(&format!("  {name:<34} {raw:>10} {gzip:>10} {brotli:>10}  {remark}"));
+    };
+    for size in sizes {
+        line(size, if size.loaded { "" } else { "(not in the total)" });
+    }
+    let total = total(sizes);
+    line(&total, "");
+    let met = total.gzip <= TARGET_BYTES;
+    let verdict = if met { green("met") } else { red("missed") };
+    say(&format!("  target: at most {TARGET_BYTES} gzip in all: {verdict}"));
+}
+
+fn bless(sizes: &[Size]) -> String {
+    let budget: Map<String, Value> =
+        with_total(sizes).map(|size| (size.name, size.gzip.into())).collect();
+    let budget = serde_json::json!({ "gzip_bytes": budget });
+    format!("{}\n", serde_json::to_string_pretty(&budget).expect("a map of numbers is JSON"))
+}
+
+fn grown(sizes: &[Size], budget: &Value) -> Result<Vec<String>> {
+    let budget = budget["gzip_bytes"].as_object().context("the budget has no gzip_bytes")?;
+    let mut grown = Vec::new();
+    for size in with_total(sizes) {
+        let Some(allowed) = budget.get(&size.name).and_then(Value::as_u64) else {
+            grown.push(format!("  {}: {} bytes, not in the budget", size.name, size.gzip));
+            continue;
+        };
+        if size.gzip as f64 > allowed as f64 * (1.0 + TOLERANCE) {
+            grown.push(format!("  {}: {} bytes, budget {allowed}", size.name, size.gzip));
+        }
+    }
+    Ok(grown)
+}
+
+fn with_total(sizes: &[Size]) -> impl Iterator<Item = Size> + '_ {
+    sizes.iter().cloned().chain([total(sizes)])
+}
+
+/// Node has both compressors, at the levels a static host uses.
+const MEASURE: &str = "\
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
+const dist = process.argv[1];
+const files = readdirSync(dist, { recursive: true }).map((name) => name.replaceAll('\\\\', '/'));
+const sizes = files.filter((name) => /\\.(js|wasm)$/.test(name)).sort().map((name) => {
+  const bytes = readFileSync(join(dist, name));
+  const gzip = gzipSync(bytes, { level: 9 }).length;
+  return { name, raw: bytes.length, gzip, brotli: brotliCompressSync(bytes).length };
+});
+console.log(JSON.stringify(sizes));
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size(name: &str, gzip: u64, loaded: bool) -> Size {
+        Size { name: name.into(), raw: gzip * 2, gzip, brotli: gzip, loaded }
+    }
+
+    #[test]
+    fn a_blessed_build_is_within_its_budget_and_a_larger_one_is_not() {
+        let sizes = [size("a.wasm", 100_000, true), size("kysely/index.js", 1_000, false)];
+        let budget: Value = serde_json::from_str(&bless(&sizes)).unwrap();
+        assert!(grown(&sizes, &budget).unwrap().is_empty());
+
+        let larger = [size("a.wasm", 100_000, true), size("kysely/index.js", 1_100, false)];
+        assert_eq!(grown(&larger, &budget).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_file_nobody_budgeted_is_growth() {
+        let sizes = [size("a.wasm", 100_000, true)];
+        let budget: Value = serde_json::from_str(&bless(&sizes)).unwrap();
+        let more = [sizes[0].clone(), size("new.js", 10, true)];
+        assert!(grown(&more, &budget).unwrap().iter().any(|line| line.contains("new.js")));
+    }
+
+    #[test]
+    fn the_total_is_what_a_page_loads() {
+        let sizes = [size("a.wasm", 5, true), size("b.js", 2, true), size("kysely/c.js", 9, false)];
+        assert_eq!(total(&sizes).gzip, 7);
+    }
+}

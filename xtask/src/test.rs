@@ -1,0 +1,83 @@
+//! Everything, in an order that fails early. This is what CI runs and what you run.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::codegen::{self, Mode};
+use crate::conformance;
+use crate::demo::{self, Options};
+use crate::run::{Took, bold, cargo, cmd, green, red, say, step};
+use crate::{npm, setup, sizes, tidy, wasm};
+
+type Part = (&'static str, fn() -> Result<()>);
+
+const PARTS: [Part; 15] = [
+    ("setup", setup::all),
+    ("proto", codegen::proto),
+    ("codegen --check", || codegen::typescript(Mode::Check)),
+    ("tidy", tidy::tidy),
+    ("cargo test", cargo_test),
+    ("contract crate", contract_crate),
+    ("wasm", wasm::build),
+    ("build-ts", npm::built),
+    ("type check", npm::type_check),
+    ("npm tests", npm::tests),
+    ("conformance", || conformance::run(&conformance::implementations(&[])?)),
+    ("packaging", npm::packaging),
+    ("demo --check", || demo::demo(Options::parse(&["--check"])?)),
+    ("sizes --check", || sizes::sizes(sizes::Mode::Check)),
+    ("fuzz-smoke", fuzz_smoke),
+];
+
+pub(crate) fn everything() -> Result<()> {
+    let started = Instant::now();
+    let mut done: Vec<(&str, Duration)> = Vec::new();
+    for (index, (name, part)) in PARTS.iter().enumerate() {
+        say(&bold(&format!("\n━━ {}/{} {name}", index + 1, PARTS.len())));
+        let part_started = Instant::now();
+        let result = part();
+        done.push((name, part_started.elapsed()));
+        if result.is_err() {
+            print_summary(&done, started.elapsed(), false);
+            return result;
+        }
+    }
+    print_summary(&done, started.elapsed(), true);
+    Ok(())
+}
+
+/// A bounded run of every fuzz target, on stable Rust and in Node.
+pub(crate) fn fuzz_smoke() -> Result<()> {
+    step("fuzz-smoke", "cargo xtask fuzz-smoke", || {
+        let targets = ["--package", "lix-engine-protocol", "--package", "lix-engine-core"];
+        cargo().arg("test").args(targets).args(["--test", "fuzz"]).run()?;
+        cmd("npm").args(["run", "fuzz", "--workspace", "bindings/ts"]).run()
+    })
+}
+
+fn cargo_test() -> Result<()> {
+    step("cargo test", "cargo test --workspace", || cargo().args(["test", "--workspace"]).run())
+}
+
+/// The contract is a crate that others build without this repository: what cargo packs must
+/// compile on its own.
+fn contract_crate() -> Result<()> {
+    let repeat = "cargo package --package lix-engine-proto --allow-dirty";
+    step("contract crate", repeat, || {
+        cargo().args(["package", "--package", "lix-engine-proto", "--allow-dirty"]).run()
+    })
+}
+
+fn print_summary(done: &[(&str, Duration)], total: Duration, passed: bool) {
+    say("");
+    for (index, (name, took)) in done.iter().enumerate() {
+        let last_failed = !passed && index + 1 == done.len();
+        let mark = if last_failed { red("✗") } else { green("✓") };
+        say(&format!("  {mark} {name:<18} {:>12}", Took(*took).to_string()));
+    }
+    for (name, _) in &PARTS[done.len()..] {
+        say(&format!("  · {name:<18} {:>12}", "not run"));
+    }
+    say(&format!("    {:<18} {:>12}", "total", Took(total).to_string()));
+}

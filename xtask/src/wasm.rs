@@ -1,0 +1,135 @@
+//! crates/worker-wasm as `bindings/ts/src/wasm/lix_engine.{js,wasm}`.
+//!
+//! cargo decides whether anything is to be compiled; the steps after it run only when their input
+//! has changed.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::run::{cargo, cmd, note, npx, root, step, target_dir};
+use crate::{glue, setup};
+
+pub(crate) fn build() -> Result<()> {
+    step("wasm", "cargo xtask wasm", || {
+        setup::rust()?;
+        setup::node_modules()?;
+        cargo()
+            .args(["build", "--package", PACKAGE, "--profile", "wasm", "--target"])
+            .arg(setup::WASM_TARGET)
+            .envs(&environment()?)
+            .run()?;
+        let built = target_dir().join(setup::WASM_TARGET).join("wasm").join(BUILT);
+        finish(&built)
+    })
+}
+
+/// What cargo needs to compile for wasm: the C compiler, and one SQLite for both targets.
+pub(crate) fn environment() -> Result<Vec<(String, String)>> {
+    let clang = setup::wasm_clang()?;
+    let home = std::env::var("CARGO_HOME").or_else(|_| {
+        std::env::var("HOME")
+            .map(|home| format!("{home}/.cargo"))
+            .context("neither CARGO_HOME nor HOME is set")
+    })?;
+    // Panic messages carry source paths; where somebody built is nobody's business, and equal
+    // sources should give equal bytes.
+    let rustflags =
+        format!("--remap-path-prefix={}=. --remap-path-prefix={home}=cargo", root().display());
+    Ok([
+        ("CC_wasm32_unknown_unknown", clang.cc),
+        ("AR_wasm32_unknown_unknown", clang.ar),
+        // What Safari 15 and Chrome 100 have, and rustc uses on its own. Older clangs do not.
+        ("CFLAGS_wasm32_unknown_unknown", WASM_CFLAGS.into()),
+        ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", rustflags),
+        ("SQLITE_WASM_RS_SOURCE_DIR", native_sqlite()?.to_string_lossy().into_owned()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into())
+}
+
+/// The SQLite sources that the native build compiles. sqlite-wasm-rs brings an older copy.
+fn native_sqlite() -> Result<PathBuf> {
+    let metadata = cargo().args(["metadata", "--format-version", "1"]).read()?;
+    let metadata: Value = serde_json::from_str(&metadata)?;
+    let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
+    let manifest = packages
+        .iter()
+        .find(|package| package["name"] == "libsqlite3-sys")
+        .and_then(|package| package["manifest_path"].as_str())
+        .context("libsqlite3-sys is not in the dependency graph")?;
+    Ok(Path::new(manifest).with_file_name("sqlite3"))
+}
+
+/// wasm-bindgen, the factory, wasm-opt, and one look at whether the result starts.
+fn finish(built: &Path) -> Result<()> {
+    let key = input_hash(built)?;
+    let work = target_dir().join("wasm-bindgen");
+    let stamp = work.join("finished");
+    let out = root().join("bindings/ts/src/wasm");
+    let (wasm, js) = (out.join("lix_engine.wasm"), out.join("lix_engine.js"));
+    let finished = std::fs::read_to_string(&stamp).is_ok_and(|stamp| stamp == key);
+    if finished && wasm.exists() && js.exists() {
+        note("lix_engine.wasm is up to date");
+        return Ok(());
+    }
+
+    note("wasm-bindgen");
+    wasm_bindgen_cli_support::Bindgen::new()
+        .input_path(built)
+        .out_name("lix_engine")
+        .web(true)?
+        .typescript(false)
+        .omit_default_module_path(true)
+        .remove_name_section(true)
+        .remove_producers_section(true)
+        .generate(&work)?;
+    let factory = glue::factory(&std::fs::read_to_string(work.join("lix_engine.js"))?)?;
+    std::fs::create_dir_all(&out)?;
+    npx("wasm-opt")
+        .args(WASM_OPT)
+        .arg(work.join("lix_engine_bg.wasm"))
+        .arg("--output")
+        .arg(&wasm)
+        .run()?;
+    std::fs::write(&js, factory)?;
+    cmd("node").args(["--input-type=module", "--eval", STARTS]).arg(&wasm).arg(&js).run()?;
+    std::fs::write(&stamp, key)?;
+    Ok(())
+}
+
+fn input_hash(built: &Path) -> Result<String> {
+    let mut hasher = DefaultHasher::new();
+    std::fs::read(built).with_context(|| format!("no {}", built.display()))?.hash(&mut hasher);
+    (WASM_OPT, STARTS, include_str!("glue.rs"), include_str!("../Cargo.toml")).hash(&mut hasher);
+    std::fs::read(root().join("node_modules/binaryen/package.json"))?.hash(&mut hasher);
+    Ok(format!("{:016x}", hasher.finish()))
+}
+
+const PACKAGE: &str = "lix-engine-worker-wasm";
+const BUILT: &str = "lix_engine_worker_wasm.wasm";
+
+const WASM_CFLAGS: &str = "-mbulk-memory -mnontrapping-fptoint -msign-ext -mmutable-globals";
+
+const WASM_OPT: [&str; 8] = [
+    "-O3",
+    "--enable-bulk-memory",
+    "--enable-bulk-memory-opt",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
+/// Two instances, each opened and freed: the glue loads and keeps no state between them.
+const STARTS: &str = "\
+const [wasm, js] = process.argv.slice(1);
+const { readFileSync } = await import('node:fs');
+const { pathToFileURL } = await import('node:url');
+const { instantiate } = await import(pathToFileURL(js));
+const module = new WebAssembly.Module(readFileSync(wasm));
+for (let i = 0; i < 2; i++) new (instantiate(module).Shell)(() => {}, false).free();
+";
