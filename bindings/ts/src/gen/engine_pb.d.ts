@@ -11,40 +11,64 @@ import type { Message } from "@bufbuild/protobuf";
 export declare const file_engine: GenFile;
 
 /**
+ * The one message of every transport: a request, its answer, or an event.
+ *
  * @generated from message lix.engine.v1.Frame
  */
 export declare type Frame = Message<"lix.engine.v1.Frame"> & {
   /**
-   * host-assigned, 0 only on events
+   * Which request this is or answers. The host chooses any number from 1 to 2^32 - 1; the answer repeats it.
+   * 0 marks events.
+   *
+   * [frame.id-echo] A response MUST carry its request's id.
+   * [frame.id-reused] A request whose id belongs to a request still waiting for its answer is answered with
+   * PROTOCOL/ID_REUSED; the first one is not disturbed. After the answer the id is free again.
+   * [frame.id-zero] A request with id 0 is answered with PROTOCOL/FRAME_MALFORMED and id 0, and does nothing.
    *
    * @generated from field: uint32 id = 1;
    */
   id: number;
 
   /**
-   * byte length of each attachment, in order
+   * Length of each attachment in bytes, in the order in which they travel. Empty: there are none.
+   *
+   * [frame.attachment-mismatch] If number or lengths of the attachments that arrive differ from this list, the
+   * request MUST be answered with PROTOCOL/ATTACHMENT_MISMATCH and does nothing; the session lives on.
+   * [frame.attachment-index] A field that names an attachment counts from 0; an index that this list does not have
+   * is PROTOCOL/ATTACHMENT_MISMATCH, subject = the field.
+   * [frame.attachment-unused] Attachments that nothing refers to are accepted and ignored.
+   * [limit.attachment] An attachment longer than Limits.max_attachment_bytes makes its request fail with
+   * LIMIT/LIMIT_EXCEEDED, subject max_attachment_bytes; stream readers skip its bytes and stay in step.
    *
    * @generated from field: repeated uint64 attachment_sizes = 2;
    */
   attachmentSizes: bigint[];
 
   /**
+   * What the frame carries. Absent: something this side does not know, see [version.unknown-call].
+   *
    * @generated from oneof lix.engine.v1.Frame.body
    */
   body: {
     /**
+     * Host to engine only.
+     *
      * @generated from field: lix.engine.v1.Request request = 3;
      */
     value: Request;
     case: "request";
   } | {
     /**
+     * Engine to host only.
+     *
      * @generated from field: lix.engine.v1.Response response = 4;
      */
     value: Response;
     case: "response";
   } | {
     /**
+     * Engine to host only, with id 0.
+     *
      * @generated from field: lix.engine.v1.Event event = 5;
      */
     value: Event;
@@ -59,76 +83,111 @@ export declare type Frame = Message<"lix.engine.v1.Frame"> & {
 export declare const FrameSchema: GenMessage<Frame>;
 
 /**
+ * A call of the host.
+ *
+ * [answer.exactly-one] Every request MUST be answered by exactly one Response, except fetch (one per batch) and what
+ * [life.failed] says. There are no acknowledgements and no messages in between but events.
+ * [answer.order] Requests MUST run one at a time in the order in which they arrive, and be answered in that order.
+ * [answer.overtaking] Only these answers may overtake: the one to cancel, the one of a request that a cancel removed,
+ * and refusals that need no look at the database (PROTOCOL, LIFECYCLE, LIMIT/INFLIGHT, LIMIT/LIMIT_EXCEEDED for
+ * attachments, UNIMPLEMENTED/CALL_UNKNOWN).
+ *
  * @generated from message lix.engine.v1.Request
  */
 export declare type Request = Message<"lix.engine.v1.Request"> & {
   /**
-   * transaction scope, 0 = shared default
+   * Transaction scope: a logical caller that shares the connection with others. 0 is the shared default and joins
+   * whatever transaction is open.
+   *
+   * [scope.capability] Any other number needs CAPABILITY_SCOPES.
+   * [scope.waits] While a scope has a transaction open, requests of other non-zero scopes wait, in their order.
+   * [scope.busy] A wait longer than the waiting request's timeout_ms, or more than Limits.max_inflight waiting
+   * requests, ends in TRANSACTION/SCOPE_BUSY.
    *
    * @generated from field: uint32 scope = 1;
    */
   scope: number;
 
   /**
+   * What is asked for.
+   *
    * @generated from oneof lix.engine.v1.Request.call
    */
   call: {
     /**
+     * Open the session. The first call.
+     *
      * @generated from field: lix.engine.v1.InitRequest init = 2;
      */
     value: InitRequest;
     case: "init";
   } | {
     /**
+     * Run one statement.
+     *
      * @generated from field: lix.engine.v1.ExecRequest exec = 3;
      */
     value: ExecRequest;
     case: "exec";
   } | {
     /**
+     * Run a list of statements.
+     *
      * @generated from field: lix.engine.v1.ExecBatchRequest exec_batch = 4;
      */
     value: ExecBatchRequest;
     case: "execBatch";
   } | {
     /**
+     * Get more rows of a cursor.
+     *
      * @generated from field: lix.engine.v1.FetchRequest fetch = 5;
      */
     value: FetchRequest;
     case: "fetch";
   } | {
     /**
+     * Give up a cursor.
+     *
      * @generated from field: lix.engine.v1.CloseCursorRequest close_cursor = 6;
      */
     value: CloseCursorRequest;
     case: "closeCursor";
   } | {
     /**
+     * Get the database as bytes.
+     *
      * @generated from field: lix.engine.v1.ExportRequest export = 7;
      */
     value: ExportRequest;
     case: "export";
   } | {
     /**
+     * Persist now.
+     *
      * @generated from field: lix.engine.v1.SaveRequest save = 8;
      */
     value: SaveRequest;
     case: "save";
   } | {
     /**
+     * Stop another request.
+     *
      * @generated from field: lix.engine.v1.CancelRequest cancel = 9;
      */
     value: CancelRequest;
     case: "cancel";
   } | {
     /**
+     * End the session.
+     *
      * @generated from field: lix.engine.v1.CloseRequest close = 10;
      */
     value: CloseRequest;
     case: "close";
   } | {
     /**
-     * conformance builds only
+     * Steer time and faults; conformance builds only.
      *
      * @generated from field: lix.engine.v1.ControlRequest control = 11;
      */
@@ -144,79 +203,112 @@ export declare type Request = Message<"lix.engine.v1.Request"> & {
 export declare const RequestSchema: GenMessage<Request>;
 
 /**
+ * The answer to a request.
+ *
  * @generated from message lix.engine.v1.Response
  */
 export declare type Response = Message<"lix.engine.v1.Response"> & {
   /**
+   * Where the session stands after the request.
+   *
+   * [answer.state] MUST be present on every response, error responses and refusals included. On an answer that
+   * overtakes others it is the state after the last request that finished.
+   *
    * @generated from field: lix.engine.v1.SessionState state = 1;
    */
   state?: SessionState | undefined;
 
   /**
+   * What came of it.
+   *
+   * [answer.outcome] MUST be the message that belongs to the request's call, or error.
+   *
    * @generated from oneof lix.engine.v1.Response.outcome
    */
   outcome: {
     /**
+     * The request failed.
+     *
      * @generated from field: lix.engine.v1.EngineError error = 2;
      */
     value: EngineError;
     case: "error";
   } | {
     /**
+     * Answer to init.
+     *
      * @generated from field: lix.engine.v1.InitResponse init = 3;
      */
     value: InitResponse;
     case: "init";
   } | {
     /**
+     * Answer to exec.
+     *
      * @generated from field: lix.engine.v1.ExecResponse exec = 4;
      */
     value: ExecResponse;
     case: "exec";
   } | {
     /**
+     * Answer to exec_batch.
+     *
      * @generated from field: lix.engine.v1.ExecBatchResponse exec_batch = 5;
      */
     value: ExecBatchResponse;
     case: "execBatch";
   } | {
     /**
+     * One of the answers to fetch.
+     *
      * @generated from field: lix.engine.v1.FetchResponse fetch = 6;
      */
     value: FetchResponse;
     case: "fetch";
   } | {
     /**
+     * Answer to close_cursor.
+     *
      * @generated from field: lix.engine.v1.CloseCursorResponse close_cursor = 7;
      */
     value: CloseCursorResponse;
     case: "closeCursor";
   } | {
     /**
+     * Answer to export.
+     *
      * @generated from field: lix.engine.v1.ExportResponse export = 8;
      */
     value: ExportResponse;
     case: "export";
   } | {
     /**
+     * Answer to save.
+     *
      * @generated from field: lix.engine.v1.SaveResponse save = 9;
      */
     value: SaveResponse;
     case: "save";
   } | {
     /**
+     * Answer to cancel.
+     *
      * @generated from field: lix.engine.v1.CancelResponse cancel = 10;
      */
     value: CancelResponse;
     case: "cancel";
   } | {
     /**
+     * Answer to close.
+     *
      * @generated from field: lix.engine.v1.CloseResponse close = 11;
      */
     value: CloseResponse;
     case: "close";
   } | {
     /**
+     * Answer to control.
+     *
      * @generated from field: lix.engine.v1.ControlResponse control = 12;
      */
     value: ControlResponse;
@@ -231,23 +323,42 @@ export declare type Response = Message<"lix.engine.v1.Response"> & {
 export declare const ResponseSchema: GenMessage<Response>;
 
 /**
+ * What a host would otherwise have to ask for. It comes from SQLite, never from a look at the SQL text.
+ *
+ * Transactions are SQL: BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE through exec. There are no calls for them.
+ *
  * @generated from message lix.engine.v1.SessionState
  */
 export declare type SessionState = Message<"lix.engine.v1.SessionState"> & {
   /**
+   * A transaction is open: SQLite's autocommit flag, inverted.
+   *
+   * [tx.in-transaction] It is true after BEGIN and after an outermost SAVEPOINT, whatever comments or case the
+   * statement is written in, and false after the COMMIT, ROLLBACK or RELEASE that ends the transaction.
+   * [tx.failed-commit] A COMMIT that fails (a deferred foreign key, say) leaves it true, and the transaction open.
+   * [tx.or-rollback] A conflict that rolls the transaction back (OR ROLLBACK, RAISE(ROLLBACK)) leaves it false.
+   *
    * @generated from field: bool in_transaction = 1;
    */
   inTransaction: boolean;
 
   /**
-   * outermost commits since init
+   * How many commits the session has seen. 0 after init, also with a seed.
+   *
+   * [tx.commit-seq] It grows by exactly one with each outermost commit that changed the database: a COMMIT, the
+   * RELEASE of an outermost savepoint, a statement outside of transactions.
+   * [tx.commit-seq-not] It does not grow with an inner RELEASE, ROLLBACK, ROLLBACK TO, a read, a transaction that
+   * wrote nothing, or a write to temporary tables only.
    *
    * @generated from field: uint64 commit_seq = 2;
    */
   commitSeq: bigint;
 
   /**
-   * newest commit_seq known to be persisted
+   * The newest commit_seq that is known to be persisted: saved_seq == commit_seq says "all changes saved".
+   *
+   * [persist.saved-seq] It never exceeds commit_seq, never shrinks, and without CAPABILITY_PERSISTENCE or with memory
+   * storage stays 0.
    *
    * @generated from field: uint64 saved_seq = 3;
    */
@@ -261,6 +372,8 @@ export declare type SessionState = Message<"lix.engine.v1.SessionState"> & {
 export declare const SessionStateSchema: GenMessage<SessionState>;
 
 /**
+ * SQL NULL. A message of its own so that Value's oneof can say it.
+ *
  * @generated from message lix.engine.v1.Null
  */
 export declare type Null = Message<"lix.engine.v1.Null"> & {
@@ -273,45 +386,64 @@ export declare type Null = Message<"lix.engine.v1.Null"> & {
 export declare const NullSchema: GenMessage<Null>;
 
 /**
+ * One value towards the engine.
+ *
  * @generated from message lix.engine.v1.Value
  */
 export declare type Value = Message<"lix.engine.v1.Value"> & {
   /**
+   * The storage class and the value. SQLite binds it as it is; what a column's affinity makes of it is SQLite's
+   * matter.
+   *
+   * [value.unset] A Value without a kind is INVALID/PARAM_INVALID, not NULL.
+   *
    * @generated from oneof lix.engine.v1.Value.kind
    */
   kind: {
     /**
+     * NULL.
+     *
      * @generated from field: lix.engine.v1.Null null = 1;
      */
     value: Null;
     case: "null";
   } | {
     /**
+     * INTEGER. [value.integer] All 64 bits survive in both directions.
+     *
      * @generated from field: sint64 integer = 2;
      */
     value: bigint;
     case: "integer";
   } | {
     /**
+     * REAL. [value.real] -0 and the infinities survive in both directions, bit for bit.
+     * [value.nan] NaN is INVALID/PARAM_INVALID, because SQLite would store NULL.
+     *
      * @generated from field: double real = 3;
      */
     value: number;
     case: "real";
   } | {
     /**
+     * TEXT. [value.text] Text may be empty, contain NUL and any Unicode character, and survives byte for byte.
+     *
      * @generated from field: string text = 4;
      */
     value: string;
     case: "text";
   } | {
     /**
+     * BLOB. [value.blob] May be empty, which is not NULL.
+     *
      * @generated from field: bytes blob = 5;
      */
     value: Uint8Array;
     case: "blob";
   } | {
     /**
-     * index into the frame's attachments
+     * BLOB, carried as the attachment with this index. Meant for 64 KiB and more; allowed for any length.
+     * [value.blob-attachment] It binds exactly as the same bytes in blob would.
      *
      * @generated from field: uint32 blob_attachment = 6;
      */
@@ -327,15 +459,21 @@ export declare type Value = Message<"lix.engine.v1.Value"> & {
 export declare const ValueSchema: GenMessage<Value>;
 
 /**
+ * One value for a named parameter.
+ *
  * @generated from message lix.engine.v1.NamedValue
  */
 export declare type NamedValue = Message<"lix.engine.v1.NamedValue"> & {
   /**
+   * The parameter's name, with its prefix (":a", "@a", "$a") or without ("a"). See ExecRequest.named.
+   *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
+   * The value. Absent counts like a Value without a kind.
+   *
    * @generated from field: lix.engine.v1.Value value = 2;
    */
   value?: Value | undefined;
@@ -348,15 +486,22 @@ export declare type NamedValue = Message<"lix.engine.v1.NamedValue"> & {
 export declare const NamedValueSchema: GenMessage<NamedValue>;
 
 /**
+ * A column of a result.
+ *
  * @generated from message lix.engine.v1.Column
  */
 export declare type Column = Message<"lix.engine.v1.Column"> & {
   /**
+   * [exec.column-names] The name as SQLite reports it, duplicates included. Renaming is the host's business.
+   *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
+   * [exec.decl-type] The type as written in CREATE TABLE, for a result column that is a table's column and whose
+   * declaration has a type; otherwise absent.
+   *
    * @generated from field: optional string decl_type = 2;
    */
   declType?: string | undefined;
@@ -369,67 +514,82 @@ export declare type Column = Message<"lix.engine.v1.Column"> & {
 export declare const ColumnSchema: GenMessage<Column>;
 
 /**
+ * The cells of one column in one batch, as a few runs of bytes.
+ *
+ * Cells are read in row order. The class of row r is uniform, or classes[r] if uniform is 0. Each cell then takes the
+ * next entry of the run of its class. All numbers are little-endian. Runs of classes that do not occur are empty.
+ * A batch without rows has empty messages here.
+ *
+ * [rows.exact-lengths] Every run has exactly the length that row_count, the classes, widths and lens imply. A
+ * receiver MUST check this and treat a mismatch, an unknown class or an illegal width as PROTOCOL/BATCH_MALFORMED.
+ * [rows.alignment] Nothing is aligned: a receiver MUST NOT rely on where a run starts in memory.
+ *
  * @generated from message lix.engine.v1.ColumnData
  */
 export declare type ColumnData = Message<"lix.engine.v1.ColumnData"> & {
   /**
-   * set when every row has this class
+   * [rows.uniform] The class of every cell, if they are all alike; then classes is empty. An engine MUST set it
+   * whenever they are. 0 if they differ or there are no rows.
    *
    * @generated from field: lix.engine.v1.StorageClass uniform = 1;
    */
   uniform: StorageClass;
 
   /**
-   * else one byte per row
+   * [rows.classes] Otherwise one byte per row: the number of its StorageClass.
    *
    * @generated from field: bytes classes = 2;
    */
   classes: Uint8Array;
 
   /**
-   * 1, 2, 4 or 8
+   * [rows.int-width] Bytes per entry of ints: 1, 2, 4 or 8. An engine MUST choose the smallest that holds every
+   * INTEGER of the column in this batch; a receiver accepts any of the four. 0 if there are none.
    *
    * @generated from field: uint32 int_width = 3;
    */
   intWidth: number;
 
   /**
-   * little-endian two's complement, int_width each
+   * [rows.ints] The INTEGER cells, two's complement, int_width bytes each.
    *
    * @generated from field: bytes ints = 4;
    */
   ints: Uint8Array;
 
   /**
-   * little-endian IEEE 754 binary64
+   * [rows.reals] The REAL cells, IEEE 754 binary64, eight bytes each.
    *
    * @generated from field: bytes reals = 5;
    */
   reals: Uint8Array;
 
   /**
-   * UTF-8, concatenated
+   * [rows.text] The bytes of the TEXT cells, one after the other without separators. The whole and each cell are
+   * valid UTF-8 and may contain NUL.
    *
    * @generated from field: bytes text = 6;
    */
   text: Uint8Array;
 
   /**
-   * BLOB and TEXT_RAW, concatenated
+   * [rows.blobs] The bytes of the BLOB and TEXT_RAW cells, one after the other.
    *
    * @generated from field: bytes blobs = 7;
    */
   blobs: Uint8Array;
 
   /**
-   * 1, 2 or 4
+   * [rows.len-width] Bytes per entry of lens: 1, 2 or 4. An engine MUST choose the smallest that holds every length;
+   * a receiver accepts any of the three. 0 if there are none.
    *
    * @generated from field: uint32 len_width = 8;
    */
   lenWidth: number;
 
   /**
-   * unsigned byte lengths of TEXT/BLOB/TEXT_RAW cells, row order
+   * [rows.lens] The lengths in bytes of the TEXT, BLOB and TEXT_RAW cells together, in row order, unsigned, len_width
+   * bytes each.
    *
    * @generated from field: bytes lens = 9;
    */
@@ -443,15 +603,34 @@ export declare type ColumnData = Message<"lix.engine.v1.ColumnData"> & {
 export declare const ColumnDataSchema: GenMessage<ColumnData>;
 
 /**
+ * Rows, stored by column.
+ *
+ * Three rows (1, 'a'), (2, NULL), (300, 'é') are this batch of 34 bytes:
+ *
+ *   08 03                           row_count = 3
+ *   12 0c                           columns[0], 12 bytes
+ *     08 02                           uniform = INTEGER
+ *     18 02                           int_width = 2, because of the 300
+ *     22 06  01 00  02 00  2c 01      ints = 1, 2, 300
+ *   12 10                           columns[1], 16 bytes
+ *     12 03  04 01 04                 classes = TEXT, NULL, TEXT
+ *     32 03  61 c3 a9                 text = "a" "é"
+ *     40 01                           len_width = 1
+ *     4a 02  01 02                    lens = 1 byte, 2 bytes; the NULL has none
+ *
  * @generated from message lix.engine.v1.RowBatch
  */
 export declare type RowBatch = Message<"lix.engine.v1.RowBatch"> & {
   /**
+   * Number of rows. [rows.empty] With 0, every column is an empty message.
+   *
    * @generated from field: uint32 row_count = 1;
    */
   rowCount: number;
 
   /**
+   * [rows.columns] One entry per result column, in the order of the columns list, also when there are no rows.
+   *
    * @generated from field: repeated lix.engine.v1.ColumnData columns = 2;
    */
   columns: ColumnData[];
@@ -464,46 +643,99 @@ export declare type RowBatch = Message<"lix.engine.v1.RowBatch"> & {
 export declare const RowBatchSchema: GenMessage<RowBatch>;
 
 /**
+ * Run one statement.
+ *
+ * [exec.failed-no-effect] A statement that fails leaves the database as it was before, unless SQL says otherwise (OR
+ * FAIL, OR ROLLBACK, RAISE(FAIL), RAISE(ROLLBACK)). That includes failing because of limits, timeouts and
+ * cancellation.
+ *
  * @generated from message lix.engine.v1.ExecRequest
  */
 export declare type ExecRequest = Message<"lix.engine.v1.ExecRequest"> & {
   /**
+   * The SQL text.
+   *
+   * [exec.one-statement] It MUST hold exactly one statement. White space, comments and semicolons around it are fine.
+   * [exec.empty] No statement at all is INVALID/SQL_EMPTY.
+   * [exec.multiple] Anything else after the first statement is INVALID/SQL_MULTIPLE, whether or not it could be
+   * parsed, and nothing runs; sql_offset is the first byte of the rest that is neither white space, comment nor
+   * semicolon. A first statement that cannot be prepared is reported for what it is.
+   * [exec.nul] A NUL byte in the text is INVALID/SQL_SYNTAX, sql_offset at the NUL: SQLite would silently stop there.
+   * [limit.sql] Text longer than Limits.max_sql_bytes is LIMIT/LIMIT_EXCEEDED, subject max_sql_bytes.
+   *
    * @generated from field: string sql = 1;
    */
   sql: string;
 
   /**
+   * Values by position: entry 0 is parameter 1.
+   *
+   * [param.positional] A plain ? takes the next number, ?NNN names one; :a, @a and $a have numbers too, in order of
+   * first appearance, and can be bound by position.
+   * [param.missing] Every parameter from 1 to the largest number MUST get a value, or the request fails with
+   * INVALID/PARAM_MISSING, subject = the lowest such parameter's name with prefix, or its number if it has none.
+   * [param.gaps] Numbers that ?NNN skips need a value too.
+   * [param.unknown] Every value MUST find a parameter, or the request fails with INVALID/PARAM_UNKNOWN, subject = the
+   * first such entry's number counted from 1, or its name.
+   * [limit.params] More entries in params and named together than Limits.max_params are LIMIT/LIMIT_EXCEEDED, subject
+   * max_params.
+   *
    * @generated from field: repeated lix.engine.v1.Value params = 2;
    */
   params: Value[];
 
   /**
+   * Values by name. Needs CAPABILITY_NAMED_PARAMS.
+   *
+   * [param.named-prefix] A name that starts with ':', '@' or '$' MUST match exactly.
+   * [param.named-bare] A name without prefix is tried with ':', then '@', then '$'; the first match counts.
+   * [param.named-repeated] A parameter that occurs several times in the SQL is one parameter.
+   * [param.both] params and named may be used together; for the same parameter the named value wins.
+   * [param.duplicate] Two entries for the same parameter are INVALID/PARAM_INVALID, subject = the second's name.
+   *
    * @generated from field: repeated lix.engine.v1.NamedValue named = 3;
    */
   named: NamedValue[];
 
   /**
+   * How the rows come back. Absent: all at once.
+   *
    * @generated from field: lix.engine.v1.RowMode rows = 4;
    */
   rows: RowMode;
 
   /**
+   * For ROW_MODE_CURSOR: most rows per batch. 0: 4096. Otherwise ignored.
+   *
    * @generated from field: uint32 max_batch_rows = 5;
    */
   maxBatchRows: number;
 
   /**
+   * For ROW_MODE_CURSOR: a batch ends before the row that would take it beyond so many encoded bytes. 0: 262144
+   * (256 KiB). Otherwise ignored.
+   *
    * @generated from field: uint32 max_batch_bytes = 6;
    */
   maxBatchBytes: number;
 
   /**
+   * Longest run time in milliseconds, from the moment the statement starts, not while it waits. 0: no bound.
+   *
+   * [exec.timeout] When it is over the statement is stopped with INTERRUPTED/TIMEOUT; whether the transaction is
+   * still open is SQLite's decision, and state says it.
+   *
    * @generated from field: uint32 timeout_ms = 7;
    */
   timeoutMs: number;
 
   /**
-   * executemany, capability BULK_BIND
+   * Run the statement once per row, the row's cells being the parameters by position. Needs CAPABILITY_BULK_BIND.
+   *
+   * [bulk.exclusive] Together with params or named it is INVALID/OPTION_INVALID, subject param_rows.
+   * [bulk.changes] changes is the sum over all rows.
+   * [bulk.error] An error names the row, counted from 0, in subject, and ends the request; rows before it stay.
+   * [bulk.malformed] A batch that breaks the layout is PROTOCOL/BATCH_MALFORMED and nothing runs.
    *
    * @generated from field: lix.engine.v1.RowBatch param_rows = 8;
    */
@@ -517,35 +749,60 @@ export declare type ExecRequest = Message<"lix.engine.v1.ExecRequest"> & {
 export declare const ExecRequestSchema: GenMessage<ExecRequest>;
 
 /**
+ * What a statement answered.
+ *
  * @generated from message lix.engine.v1.ExecResponse
  */
 export declare type ExecResponse = Message<"lix.engine.v1.ExecResponse"> & {
   /**
+   * The result columns.
+   *
+   * [exec.columns] Present for every statement that has result columns, rows or not; empty for statements that have
+   * none, and with ROW_MODE_NONE. Later batches of a cursor do not repeat them.
+   *
    * @generated from field: repeated lix.engine.v1.Column columns = 1;
    */
   columns: Column[];
 
   /**
+   * The rows, or the first of them.
+   *
+   * [exec.batch] Present exactly if columns is not empty. [exec.zero-rows] Without rows: row_count 0 and one empty
+   * ColumnData per column.
+   *
    * @generated from field: lix.engine.v1.RowBatch batch = 2;
    */
   batch?: RowBatch | undefined;
 
   /**
-   * present when more rows remain
+   * [cursor.id] The cursor to fetch from. Present exactly if rows remain: a result that fits the first batch has
+   * none.
    *
    * @generated from field: optional uint32 cursor = 3;
    */
   cursor?: number | undefined;
 
   /**
-   * absent on read-only statements
+   * How many rows the statement itself inserted, updated or deleted, as SQLite counts: without those that foreign key
+   * actions and triggers touched.
+   *
+   * [exec.changes-read-only] Absent exactly if SQLite calls the statement read-only (sqlite3_stmt_readonly): SELECT,
+   * BEGIN, COMMIT, most PRAGMAs.
+   * [exec.changes] A write that matches no rows is 0, not absent.
+   * [exec.changes-ddl] Schema changes and all other statements that are not read-only but change no rows are 0:
+   * CREATE, BEGIN IMMEDIATE, PRAGMA user_version = 1.
+   * [exec.changes-instead-of] A write to a view counts the rows that its INSTEAD OF triggers changed.
    *
    * @generated from field: optional uint64 changes = 4;
    */
   changes?: bigint | undefined;
 
   /**
-   * absent unless a row was inserted
+   * The rowid of the last row that the statement itself inserted.
+   *
+   * [exec.last-insert-rowid] Absent unless the statement inserted a row into a rowid table or into a virtual table
+   * that reports one. Not set by updates, deletes, WITHOUT ROWID tables, inserts that were ignored or became updates,
+   * nor by what triggers insert, and never left over from an earlier statement.
    *
    * @generated from field: optional sint64 last_insert_rowid = 5;
    */
@@ -559,15 +816,29 @@ export declare type ExecResponse = Message<"lix.engine.v1.ExecResponse"> & {
 export declare const ExecResponseSchema: GenMessage<ExecResponse>;
 
 /**
+ * Run statements one after the other, in one exchange.
+ *
+ * [batch.sequential] They run in order, with no other request in between.
+ * [batch.no-transaction] There is no implicit transaction: effects of earlier statements stay when a later one fails,
+ * and BEGIN without COMMIT leaves the transaction open.
+ * [batch.limit] More than Limits.max_batch_statements is LIMIT/LIMIT_EXCEEDED, subject max_batch_statements, and
+ * nothing runs.
+ *
  * @generated from message lix.engine.v1.ExecBatchRequest
  */
 export declare type ExecBatchRequest = Message<"lix.engine.v1.ExecBatchRequest"> & {
   /**
+   * The statements. [batch.empty] None is fine and answers no items.
+   *
+   * [batch.no-cursor] A statement with ROW_MODE_CURSOR fails with INVALID/OPTION_INVALID, subject rows.
+   *
    * @generated from field: repeated lix.engine.v1.ExecRequest statements = 1;
    */
   statements: ExecRequest[];
 
   /**
+   * What happens after a statement failed.
+   *
    * @generated from field: lix.engine.v1.BatchErrorMode on_error = 2;
    */
   onError: BatchErrorMode;
@@ -580,20 +851,28 @@ export declare type ExecBatchRequest = Message<"lix.engine.v1.ExecBatchRequest">
 export declare const ExecBatchRequestSchema: GenMessage<ExecBatchRequest>;
 
 /**
+ * What one statement of a batch came to.
+ *
  * @generated from message lix.engine.v1.BatchItem
  */
 export declare type BatchItem = Message<"lix.engine.v1.BatchItem"> & {
   /**
+   * The result or the error; always one of them.
+   *
    * @generated from oneof lix.engine.v1.BatchItem.outcome
    */
   outcome: {
     /**
+     * It succeeded.
+     *
      * @generated from field: lix.engine.v1.ExecResponse ok = 1;
      */
     value: ExecResponse;
     case: "ok";
   } | {
     /**
+     * It failed. [batch.index] batch_index MUST be set to its position, from 0, and sql_offset refers to its text.
+     *
      * @generated from field: lix.engine.v1.EngineError error = 2;
      */
     value: EngineError;
@@ -608,11 +887,15 @@ export declare type BatchItem = Message<"lix.engine.v1.BatchItem"> & {
 export declare const BatchItemSchema: GenMessage<BatchItem>;
 
 /**
+ * What the statements came to. Failing statements do not make the batch an error response.
+ *
  * @generated from message lix.engine.v1.ExecBatchResponse
  */
 export declare type ExecBatchResponse = Message<"lix.engine.v1.ExecBatchResponse"> & {
   /**
-   * shorter than the request after a STOP
+   * [batch.items] One item per statement that ran, in order; after a stop the last one is the error.
+   * [batch.result-limit] The rows of all items together are bounded by Limits.max_result_bytes; the statement that
+   * goes beyond fails with LIMIT/RESULT_TOO_LARGE.
    *
    * @generated from field: repeated lix.engine.v1.BatchItem items = 1;
    */
@@ -626,16 +909,36 @@ export declare type ExecBatchResponse = Message<"lix.engine.v1.ExecBatchResponse
 export declare const ExecBatchResponseSchema: GenMessage<ExecBatchResponse>;
 
 /**
+ * Get more rows of a cursor. Needs CAPABILITY_CURSORS.
+ *
+ * [cursor.snapshot] A cursor yields the rows as they were when its exec ran, whatever is written meanwhile.
+ * [cursor.spool-limit] To keep that promise an engine reads the rest of open cursors into memory before it writes; if
+ * that takes more than Limits.max_result_bytes, the write fails with LIMIT/CURSOR_SPOOL_LIMIT and does nothing.
+ * [cursor.interleave] Between fetches other requests run, other cursors are read.
+ * [cursor.rollback] ROLLBACK, ROLLBACK TO and a rollback that SQLite does by itself end all cursors.
+ * [cursor.schema-change] A statement that changes the schema ends all cursors.
+ * [cursor.commit] COMMIT and RELEASE do not end cursors.
+ *
  * @generated from message lix.engine.v1.FetchRequest
  */
 export declare type FetchRequest = Message<"lix.engine.v1.FetchRequest"> & {
   /**
+   * The id from ExecResponse.
+   *
+   * [cursor.unknown] An id that this session never handed out is TRANSACTION/CURSOR_UNKNOWN, subject = the id.
+   * [cursor.invalidated] One that has ended, for whatever reason, is TRANSACTION/CURSOR_INVALIDATED, subject = the
+   * id.
+   * [cursor.id-unique] Ids are not reused within a session and are never 0.
+   *
    * @generated from field: uint32 cursor = 1;
    */
   cursor: number;
 
   /**
-   * batches the host is ready to receive
+   * How many batches the host is ready to receive. 0: 1. 1 is plain pull; 2 or 3 hide the time of the exchange.
+   *
+   * [cursor.credit] The engine MUST answer with exactly so many responses, each one batch and with the fetch's id,
+   * and with fewer only if the last has done set or is an error. Nothing of a later request comes in between.
    *
    * @generated from field: uint32 credit = 2;
    */
@@ -649,15 +952,25 @@ export declare type FetchRequest = Message<"lix.engine.v1.FetchRequest"> & {
 export declare const FetchRequestSchema: GenMessage<FetchRequest>;
 
 /**
+ * One batch of a cursor.
+ *
  * @generated from message lix.engine.v1.FetchResponse
  */
 export declare type FetchResponse = Message<"lix.engine.v1.FetchResponse"> & {
   /**
+   * The rows, bounded as the exec asked.
+   *
+   * [cursor.batch-size] Whole rows, at least one, at most max_batch_rows, and at most max_batch_bytes unless a single
+   * row is larger. The first batch obeys this too, except that it may be empty.
+   *
    * @generated from field: lix.engine.v1.RowBatch batch = 1;
    */
   batch?: RowBatch | undefined;
 
   /**
+   * [cursor.done] True exactly on the batch that holds the cursor's last row. The cursor has then ended; it need not
+   * be closed.
+   *
    * @generated from field: bool done = 2;
    */
   done: boolean;
@@ -670,10 +983,17 @@ export declare type FetchResponse = Message<"lix.engine.v1.FetchResponse"> & {
 export declare const FetchResponseSchema: GenMessage<FetchResponse>;
 
 /**
+ * Give up a cursor and what it holds.
+ *
  * @generated from message lix.engine.v1.CloseCursorRequest
  */
 export declare type CloseCursorRequest = Message<"lix.engine.v1.CloseCursorRequest"> & {
   /**
+   * The id from ExecResponse.
+   *
+   * [cursor.close] Closing is right at any time. [cursor.close-twice] Closing a cursor that has ended does nothing
+   * and succeeds; an id that never was is TRANSACTION/CURSOR_UNKNOWN.
+   *
    * @generated from field: uint32 cursor = 1;
    */
   cursor: number;
@@ -686,6 +1006,8 @@ export declare type CloseCursorRequest = Message<"lix.engine.v1.CloseCursorReque
 export declare const CloseCursorRequestSchema: GenMessage<CloseCursorRequest>;
 
 /**
+ * The cursor is closed.
+ *
  * @generated from message lix.engine.v1.CloseCursorResponse
  */
 export declare type CloseCursorResponse = Message<"lix.engine.v1.CloseCursorResponse"> & {
@@ -698,42 +1020,65 @@ export declare type CloseCursorResponse = Message<"lix.engine.v1.CloseCursorResp
 export declare const CloseCursorResponseSchema: GenMessage<CloseCursorResponse>;
 
 /**
+ * Open the session.
+ *
  * @generated from message lix.engine.v1.InitRequest
  */
 export declare type InitRequest = Message<"lix.engine.v1.InitRequest"> & {
   /**
-   * highest minor of v1 the host knows
+   * The highest minor of v1 that the host knows. 0 is 1.0.
    *
    * @generated from field: uint32 minor = 1;
    */
   minor: number;
 
   /**
+   * Capabilities without which the host does not want the session.
+   *
+   * [init.required] The first one that the engine does not have makes init fail with
+   * UNIMPLEMENTED/CAPABILITY_MISSING, subject = its name without prefix. [init.required-unknown] For a number that
+   * the engine does not know the subject is the number in decimal.
+   *
    * @generated from field: repeated lix.engine.v1.Capability required = 2;
    */
   required: Capability[];
 
   /**
+   * Which events the host wants. Absent: only ClosedEvent.
+   *
    * @generated from field: lix.engine.v1.EventOptions events = 3;
    */
   events?: EventOptions | undefined;
 
   /**
+   * Where the database lives. Absent: memory.
+   *
    * @generated from field: lix.engine.v1.StorageTarget storage = 4;
    */
   storage?: StorageTarget | undefined;
 
   /**
+   * The content the database starts with. Absent: what the storage holds, or an empty database.
+   *
+   * [init.seed] The database then holds exactly the image's content.
+   * [init.seed-invalid] Bytes that are not a complete and sound SQLite database make init fail with
+   * CORRUPT/IMAGE_INVALID before anything is touched. Zero bytes are not a database.
+   * [init.seed-wal] An image that was written in write-ahead-log mode is a sound image.
+   *
    * @generated from oneof lix.engine.v1.InitRequest.seed
    */
   seed: {
     /**
+     * The image itself. For small ones.
+     *
      * @generated from field: bytes image = 5;
      */
     value: Uint8Array;
     case: "image";
   } | {
     /**
+     * Index of the attachment that is the image. The sender's buffer is detached by the transfer.
+     *
      * @generated from field: uint32 image_attachment = 6;
      */
     value: number;
@@ -741,26 +1086,41 @@ export declare type InitRequest = Message<"lix.engine.v1.InitRequest"> & {
   } | { case: undefined; value?: undefined };
 
   /**
+   * Plugins to load, in order.
+   *
+   * [init.plugin-capability] A plugin of a format whose capability was not announced makes init fail with
+   * UNIMPLEMENTED/CAPABILITY_MISSING, subject such as PLUGINS_ESM.
+   * [plugin.load-first] Plugins are loaded before storage is touched; a failure is PLUGIN/PLUGIN_LOAD, PLUGIN_INVALID
+   * or PLUGIN_DUPLICATE with the plugin's key as subject, and init fails.
+   *
    * @generated from field: repeated lix.engine.v1.Plugin plugins = 7;
    */
   plugins: Plugin[];
 
   /**
+   * When to save. Absent: the defaults. Without CAPABILITY_AUTOSAVE it is ignored.
+   *
    * @generated from field: lix.engine.v1.AutosavePolicy autosave = 8;
    */
   autosave?: AutosavePolicy | undefined;
 
   /**
+   * Name of the host's software, for logs. May be empty.
+   *
    * @generated from field: string host_name = 9;
    */
   hostName: string;
 
   /**
+   * Its version, for logs. May be empty.
+   *
    * @generated from field: string host_version = 10;
    */
   hostVersion: string;
 
   /**
+   * What to do with content that is already stored, or is not.
+   *
    * @generated from field: lix.engine.v1.OpenMode open_mode = 11;
    */
   openMode: OpenMode;
@@ -773,15 +1133,21 @@ export declare type InitRequest = Message<"lix.engine.v1.InitRequest"> & {
 export declare const InitRequestSchema: GenMessage<InitRequest>;
 
 /**
+ * Which events a session sends.
+ *
  * @generated from message lix.engine.v1.EventOptions
  */
 export declare type EventOptions = Message<"lix.engine.v1.EventOptions"> & {
   /**
+   * [event.kinds] Only events of these kinds are sent, and ClosedEvent. Order and repetitions do not matter.
+   *
    * @generated from field: repeated lix.engine.v1.EventKind kinds = 1;
    */
   kinds: EventKind[];
 
   /**
+   * How much a CommitEvent tells.
+   *
    * @generated from field: lix.engine.v1.CommitDetail commit_detail = 2;
    */
   commitDetail: CommitDetail;
@@ -794,15 +1160,23 @@ export declare type EventOptions = Message<"lix.engine.v1.EventOptions"> & {
 export declare const EventOptionsSchema: GenMessage<EventOptions>;
 
 /**
+ * Where the database is kept.
+ *
  * @generated from message lix.engine.v1.StorageTarget
  */
 export declare type StorageTarget = Message<"lix.engine.v1.StorageTarget"> & {
   /**
+   * The kind of place.
+   *
    * @generated from field: lix.engine.v1.StorageKind kind = 1;
    */
   kind: StorageKind;
 
   /**
+   * Which one, as the kind understands it: a file name in OPFS, a path of the operating system. Ignored for memory.
+   *
+   * [init.storage-path] OPFS and FILE without a path are INVALID/OPTION_INVALID, subject storage.path.
+   *
    * @generated from field: string path = 2;
    */
   path: string;
@@ -815,20 +1189,35 @@ export declare type StorageTarget = Message<"lix.engine.v1.StorageTarget"> & {
 export declare const StorageTargetSchema: GenMessage<StorageTarget>;
 
 /**
+ * When an engine with CAPABILITY_AUTOSAVE writes by itself.
+ *
+ * [autosave.debounce] A write starts debounce_ms after the last commit.
+ * [autosave.max-delay] It starts at the latest max_delay_ms after the first commit that is not yet saved.
+ * [autosave.not-in-transaction] It never starts while a transaction is open; it then waits for its end.
+ * [autosave.one-at-a-time] One write at a time; commits during a write lead to exactly one more.
+ * [autosave.retry] A failed write is repeated after 1, 2, 4 … times debounce_ms, at most 30 s apart, and at every new
+ * commit.
+ *
  * @generated from message lix.engine.v1.AutosavePolicy
  */
 export declare type AutosavePolicy = Message<"lix.engine.v1.AutosavePolicy"> & {
   /**
+   * [autosave.disabled] Only save and close write.
+   *
    * @generated from field: bool disabled = 1;
    */
   disabled: boolean;
 
   /**
+   * Quiet time before a write, in milliseconds. 0: 300.
+   *
    * @generated from field: uint32 debounce_ms = 2;
    */
   debounceMs: number;
 
   /**
+   * Longest delay of a write, in milliseconds. 0: 2000.
+   *
    * @generated from field: uint32 max_delay_ms = 3;
    */
   maxDelayMs: number;
@@ -841,30 +1230,43 @@ export declare type AutosavePolicy = Message<"lix.engine.v1.AutosavePolicy"> & {
 export declare const AutosavePolicySchema: GenMessage<AutosavePolicy>;
 
 /**
+ * A plugin to load. Plugins run inside the engine, during the statement that concerns them; there is no call by which
+ * an engine asks the host to run one.
+ *
  * @generated from message lix.engine.v1.Plugin
  */
 export declare type Plugin = Message<"lix.engine.v1.Plugin"> & {
   /**
+   * The plugin's key; unique in the session.
+   *
    * @generated from field: string key = 1;
    */
   key: string;
 
   /**
+   * What the code is.
+   *
    * @generated from field: lix.engine.v1.PluginFormat format = 2;
    */
   format: PluginFormat;
 
   /**
+   * The code. Absent for PLUGIN_FORMAT_BUILTIN.
+   *
    * @generated from oneof lix.engine.v1.Plugin.code
    */
   code: {
     /**
+     * The code itself.
+     *
      * @generated from field: bytes inline_code = 3;
      */
     value: Uint8Array;
     case: "inlineCode";
   } | {
     /**
+     * Index of the attachment that is the code.
+     *
      * @generated from field: uint32 code_attachment = 4;
      */
     value: number;
@@ -879,53 +1281,69 @@ export declare type Plugin = Message<"lix.engine.v1.Plugin"> & {
 export declare const PluginSchema: GenMessage<Plugin>;
 
 /**
+ * The session is open.
+ *
  * @generated from message lix.engine.v1.InitResponse
  */
 export declare type InitResponse = Message<"lix.engine.v1.InitResponse"> & {
   /**
-   * the minor in force: min of both sides
+   * [init.minor] The minor in force: the smaller of both sides'.
    *
    * @generated from field: uint32 minor = 1;
    */
   minor: number;
 
   /**
+   * [init.names] Name of the engine's software; not empty.
+   *
    * @generated from field: string engine_name = 2;
    */
   engineName: string;
 
   /**
+   * Its version; not empty.
+   *
    * @generated from field: string engine_version = 3;
    */
   engineVersion: string;
 
   /**
+   * The version of SQLite, as sqlite_version() says it; not empty.
+   *
    * @generated from field: string sqlite_version = 4;
    */
   sqliteVersion: string;
 
   /**
+   * Version of the engine's own tables in the database. Empty: it has none.
+   *
    * @generated from field: string schema_version = 5;
    */
   schemaVersion: string;
 
   /**
+   * [init.capabilities] Everything the engine offers in this session; each once, CAPABILITY_UNSPECIFIED never.
+   *
    * @generated from field: repeated lix.engine.v1.Capability capabilities = 6;
    */
   capabilities: Capability[];
 
   /**
+   * Where the database is kept; never unspecified.
+   *
    * @generated from field: lix.engine.v1.StorageKind storage = 7;
    */
   storage: StorageKind;
 
   /**
+   * [init.limits] The limits in force; present, and every field above 0.
+   *
    * @generated from field: lix.engine.v1.Limits limits = 8;
    */
   limits?: Limits | undefined;
 
   /**
-   * existing content was found and opened
+   * [init.restored] Existing content of the storage was opened. False with memory storage, also with a seed.
    *
    * @generated from field: bool restored = 9;
    */
@@ -939,45 +1357,70 @@ export declare type InitResponse = Message<"lix.engine.v1.InitResponse"> & {
 export declare const InitResponseSchema: GenMessage<InitResponse>;
 
 /**
+ * The sizes an engine accepts. It enforces each one; exceeding one is an error, never undefined behaviour. Limits
+ * that are SQLite's own (expression depth, number of columns) come back as INVALID/SQL_ERROR with its code.
+ *
  * @generated from message lix.engine.v1.Limits
  */
 export declare type Limits = Message<"lix.engine.v1.Limits"> & {
   /**
+   * [limit.frame] Longest frame that the engine receives, in bytes, without attachments. On message transports a
+   * longer one is answered with LIMIT/LIMIT_EXCEEDED, subject max_frame_bytes, if its id can be read; byte streams end,
+   * see the rule on their length prefix. Frames of the engine are bounded by max_result_bytes instead. Usually 64 MiB.
+   *
    * @generated from field: uint32 max_frame_bytes = 1;
    */
   maxFrameBytes: number;
 
   /**
+   * Longest single attachment that the engine receives, in bytes. Usually 8 GiB natively, 1 GiB in a worker.
+   *
    * @generated from field: uint64 max_attachment_bytes = 2;
    */
   maxAttachmentBytes: bigint;
 
   /**
+   * Longest SQL text, in bytes of UTF-8. Usually 1 MiB.
+   *
    * @generated from field: uint32 max_sql_bytes = 3;
    */
   maxSqlBytes: number;
 
   /**
+   * Most parameters of a statement. Usually 32766, SQLite's own ceiling.
+   *
    * @generated from field: uint32 max_params = 4;
    */
   maxParams: number;
 
   /**
+   * Most statements of a batch. Usually 10000.
+   *
    * @generated from field: uint32 max_batch_statements = 5;
    */
   maxBatchStatements: number;
 
   /**
+   * [limit.cursors] Most cursors open at once: an exec that would open one more fails with LIMIT/LIMIT_EXCEEDED,
+   * subject max_open_cursors. One whose rows fit the first batch never fails for this. Usually 64 natively, 16 in a
+   * worker.
+   *
    * @generated from field: uint32 max_open_cursors = 6;
    */
   maxOpenCursors: number;
 
   /**
+   * [limit.inflight] Most requests waiting for an answer. One more is answered with LIMIT/INFLIGHT at once; an engine
+   * on a byte stream MAY stop reading instead. cancel is neither counted nor refused. Usually 1024.
+   *
    * @generated from field: uint32 max_inflight = 7;
    */
   maxInflight: number;
 
   /**
+   * [limit.result] Most bytes of encoded rows in one answer, and of rows kept in memory for cursors. More is
+   * LIMIT/RESULT_TOO_LARGE, whose message names cursors. Usually 256 MiB natively, 64 MiB in a worker.
+   *
    * @generated from field: uint64 max_result_bytes = 8;
    */
   maxResultBytes: bigint;
@@ -990,6 +1433,12 @@ export declare type Limits = Message<"lix.engine.v1.Limits"> & {
 export declare const LimitsSchema: GenMessage<Limits>;
 
 /**
+ * Get the database as bytes.
+ *
+ * [export.committed] The image is the committed state; it contains the effect of every earlier request.
+ * [export.in-transaction] While a transaction is open it fails with TRANSACTION/IN_TRANSACTION.
+ * [export.roundtrip] The image is accepted as a seed, also that of a database in which nothing was ever created.
+ *
  * @generated from message lix.engine.v1.ExportRequest
  */
 export declare type ExportRequest = Message<"lix.engine.v1.ExportRequest"> & {
@@ -1002,15 +1451,21 @@ export declare type ExportRequest = Message<"lix.engine.v1.ExportRequest"> & {
 export declare const ExportRequestSchema: GenMessage<ExportRequest>;
 
 /**
+ * The database as bytes.
+ *
  * @generated from message lix.engine.v1.ExportResponse
  */
 export declare type ExportResponse = Message<"lix.engine.v1.ExportResponse"> & {
   /**
+   * Index of the attachment that is the image: a SQLite database file.
+   *
    * @generated from field: uint32 image_attachment = 1;
    */
   imageAttachment: number;
 
   /**
+   * The commit_seq that the image contains.
+   *
    * @generated from field: uint64 commit_seq = 2;
    */
   commitSeq: bigint;
@@ -1023,6 +1478,11 @@ export declare type ExportResponse = Message<"lix.engine.v1.ExportResponse"> & {
 export declare const ExportResponseSchema: GenMessage<ExportResponse>;
 
 /**
+ * Persist now. Needs CAPABILITY_PERSISTENCE.
+ *
+ * [persist.save] Waits for a write that is under way, writes if anything is unsaved, and answers when it is safe.
+ * [persist.save-in-transaction] While a transaction is open it fails with TRANSACTION/IN_TRANSACTION.
+ *
  * @generated from message lix.engine.v1.SaveRequest
  */
 export declare type SaveRequest = Message<"lix.engine.v1.SaveRequest"> & {
@@ -1035,10 +1495,15 @@ export declare type SaveRequest = Message<"lix.engine.v1.SaveRequest"> & {
 export declare const SaveRequestSchema: GenMessage<SaveRequest>;
 
 /**
+ * Everything up to saved_seq is persisted.
+ *
  * @generated from message lix.engine.v1.SaveResponse
  */
 export declare type SaveResponse = Message<"lix.engine.v1.SaveResponse"> & {
   /**
+   * [persist.atomic] The newest commit that is persisted. After a crash the storage holds some saved commit whole,
+   * never a mixture.
+   *
    * @generated from field: uint64 saved_seq = 1;
    */
   savedSeq: bigint;
@@ -1051,10 +1516,17 @@ export declare type SaveResponse = Message<"lix.engine.v1.SaveResponse"> & {
 export declare const SaveResponseSchema: GenMessage<SaveResponse>;
 
 /**
+ * Stop another request.
+ *
+ * [cancel.at-once] It is answered at once, ahead of the queue, whatever runs.
+ * [cancel.exempt] init, close and other cancels cannot be cancelled: CANCEL_OUTCOME_TOO_LATE.
+ *
  * @generated from message lix.engine.v1.CancelRequest
  */
 export declare type CancelRequest = Message<"lix.engine.v1.CancelRequest"> & {
   /**
+   * The id of the request to stop. [cancel.unknown] One that is not waiting is CANCEL_OUTCOME_TOO_LATE, not an error.
+   *
    * @generated from field: uint32 target = 1;
    */
   target: number;
@@ -1067,10 +1539,14 @@ export declare type CancelRequest = Message<"lix.engine.v1.CancelRequest"> & {
 export declare const CancelRequestSchema: GenMessage<CancelRequest>;
 
 /**
+ * What cancel achieved.
+ *
  * @generated from message lix.engine.v1.CancelResponse
  */
 export declare type CancelResponse = Message<"lix.engine.v1.CancelResponse"> & {
   /**
+   * What cancel achieved.
+   *
    * @generated from field: lix.engine.v1.CancelOutcome outcome = 1;
    */
   outcome: CancelOutcome;
@@ -1083,10 +1559,20 @@ export declare type CancelResponse = Message<"lix.engine.v1.CancelResponse"> & {
 export declare const CancelResponseSchema: GenMessage<CancelResponse>;
 
 /**
+ * End the session.
+ *
+ * [close.queue] Requests that arrived earlier are finished and answered first.
+ * [close.rollback] An open transaction is rolled back; cursors end.
+ * [close.unopened] close before init succeeds and closes the session.
+ * [persist.close] Unsaved changes are saved. If that fails the answer is the error, and the session is closed all the
+ * same.
+ *
  * @generated from message lix.engine.v1.CloseRequest
  */
 export declare type CloseRequest = Message<"lix.engine.v1.CloseRequest"> & {
   /**
+   * [persist.discard] Do not save.
+   *
    * @generated from field: bool discard_unsaved = 1;
    */
   discardUnsaved: boolean;
@@ -1099,6 +1585,8 @@ export declare type CloseRequest = Message<"lix.engine.v1.CloseRequest"> & {
 export declare const CloseRequestSchema: GenMessage<CloseRequest>;
 
 /**
+ * The session is closed. The last frame of the session but refusals.
+ *
  * @generated from message lix.engine.v1.CloseResponse
  */
 export declare type CloseResponse = Message<"lix.engine.v1.CloseResponse"> & {
@@ -1111,65 +1599,85 @@ export declare type CloseResponse = Message<"lix.engine.v1.CloseResponse"> & {
 export declare const CloseResponseSchema: GenMessage<CloseResponse>;
 
 /**
+ * Why a request failed, or why the session ended.
+ *
+ * [error.only-here] Errors appear in Response.error, BatchItem.error and events, never inside a successful outcome
+ * and never after the answer of their request.
+ *
  * @generated from message lix.engine.v1.EngineError
  */
 export declare type EngineError = Message<"lix.engine.v1.EngineError"> & {
   /**
+   * What to do next. [error.code] MUST be the code that the registry gives for the reason.
+   *
    * @generated from field: lix.engine.v1.ErrorCode code = 1;
    */
   code: ErrorCode;
 
   /**
-   * stable UPPER_SNAKE identifier from the registry in the manual
+   * What happened: a stable UPPER_SNAKE name. [error.reason] MUST be one of docs/protocol/errors.md.
    *
    * @generated from field: string reason = 2;
    */
   reason: string;
 
   /**
-   * for people
+   * The same for people, in English; may change. Not empty. Where SQLite spoke it contains SQLite's message.
    *
    * @generated from field: string message = 3;
    */
   message: string;
 
   /**
+   * [error.sqlite-code] SQLite's primary result code whenever SQLite reported the failure, unchanged. 0: it did not.
+   *
    * @generated from field: int32 sqlite_code = 4;
    */
   sqliteCode: number;
 
   /**
+   * [error.sqlite-extended-code] SQLite's extended result code, which is never less precise than the primary. 0:
+   * SQLite did not report the failure.
+   *
    * @generated from field: int32 sqlite_extended_code = 5;
    */
   sqliteExtendedCode: number;
 
   /**
-   * UTF-8 byte offset into the statement
+   * [error.sql-offset] Where in the request's own SQL text the problem is, in bytes of UTF-8 from 0, if SQLite says
+   * so (it does for most failures to prepare), and for SQL_MULTIPLE and NUL. Otherwise absent. Hosts whose strings
+   * are UTF-16 convert it before they show it.
    *
    * @generated from field: optional uint32 sql_offset = 6;
    */
   sqlOffset?: number | undefined;
 
   /**
+   * [error.batch-index] Position of the failed statement, from 0. Present exactly for errors of a batch's statement.
+   *
    * @generated from field: optional uint32 batch_index = 7;
    */
   batchIndex?: number | undefined;
 
   /**
-   * limit name, plugin key, parameter name, as the reason says
+   * [error.subject] What the reason is about: a limit, parameter, capability, plugin key or path, as the registry
+   * says for each reason. Empty where it says nothing.
    *
    * @generated from field: string subject = 8;
    */
   subject: string;
 
   /**
-   * stack or diagnostics, never asserted on
+   * Stack traces and diagnostics, for logs. Usually empty; never compared.
    *
    * @generated from field: string detail = 9;
    */
   detail: string;
 
   /**
+   * [error.retryable] The same request, unchanged, can succeed later although the host did nothing but wait. As the
+   * registry says.
+   *
    * @generated from field: bool retryable = 10;
    */
   retryable: boolean;
@@ -1182,43 +1690,62 @@ export declare type EngineError = Message<"lix.engine.v1.EngineError"> & {
 export declare const EngineErrorSchema: GenMessage<EngineError>;
 
 /**
+ * Something the host did not ask for at this moment.
+ *
+ * [event.id] Events travel in frames with id 0. [event.none-after-closed] None follows a ClosedEvent or the answer to
+ * close. [event.unknown] A host ignores events whose kind it does not know.
+ *
  * @generated from message lix.engine.v1.Event
  */
 export declare type Event = Message<"lix.engine.v1.Event"> & {
   /**
+   * [event.seq] Counts the events of the session from 1 without gaps.
+   *
    * @generated from field: uint64 seq = 1;
    */
   seq: bigint;
 
   /**
+   * What happened.
+   *
    * @generated from oneof lix.engine.v1.Event.kind
    */
   kind: {
     /**
+     * A transaction was committed.
+     *
      * @generated from field: lix.engine.v1.CommitEvent commit = 2;
      */
     value: CommitEvent;
     case: "commit";
   } | {
     /**
+     * A save was scheduled, started, finished.
+     *
      * @generated from field: lix.engine.v1.AutosaveEvent autosave = 3;
      */
     value: AutosaveEvent;
     case: "autosave";
   } | {
     /**
+     * A plugin failed outside of a statement.
+     *
      * @generated from field: lix.engine.v1.PluginEvent plugin = 4;
      */
     value: PluginEvent;
     case: "plugin";
   } | {
     /**
+     * A line for the log.
+     *
      * @generated from field: lix.engine.v1.LogEvent log = 5;
      */
     value: LogEvent;
     case: "log";
   } | {
     /**
+     * The engine ended the session by itself. Sent whatever kinds were asked for.
+     *
      * @generated from field: lix.engine.v1.ClosedEvent closed = 6;
      */
     value: ClosedEvent;
@@ -1233,30 +1760,37 @@ export declare type Event = Message<"lix.engine.v1.Event"> & {
 export declare const EventSchema: GenMessage<Event>;
 
 /**
+ * An outermost commit changed the database.
+ *
+ * [event.commit] Sent exactly once for each step of commit_seq. [event.commit-order] It precedes the response of the
+ * request that caused it and follows the response of the request before; a batch's commits all precede its response.
+ *
  * @generated from message lix.engine.v1.CommitEvent
  */
 export declare type CommitEvent = Message<"lix.engine.v1.CommitEvent"> & {
   /**
+   * The commit's number: SessionState.commit_seq from now on.
+   *
    * @generated from field: uint64 commit_seq = 1;
    */
   commitSeq: bigint;
 
   /**
-   * one row per change, columns fixed by the reference manual
+   * What changed, one row per change, with COMMIT_DETAIL_KEYS or VALUES. Absent with SUMMARY.
    *
    * @generated from field: lix.engine.v1.RowBatch changes = 2;
    */
   changes?: RowBatch | undefined;
 
   /**
-   * names of those columns
+   * Names of the columns of changes. The minor that first offers the details fixes them here.
    *
    * @generated from field: repeated lix.engine.v1.Column columns = 3;
    */
   columns: Column[];
 
   /**
-   * more changed than the limit allows to list
+   * More changed than max_result_bytes allows to list; changes is then not complete.
    *
    * @generated from field: bool truncated = 4;
    */
@@ -1270,25 +1804,35 @@ export declare type CommitEvent = Message<"lix.engine.v1.CommitEvent"> & {
 export declare const CommitEventSchema: GenMessage<CommitEvent>;
 
 /**
+ * Progress of saving. Needs CAPABILITY_AUTOSAVE.
+ *
  * @generated from message lix.engine.v1.AutosaveEvent
  */
 export declare type AutosaveEvent = Message<"lix.engine.v1.AutosaveEvent"> & {
   /**
+   * What happened.
+   *
    * @generated from field: lix.engine.v1.AutosavePhase phase = 1;
    */
   phase: AutosavePhase;
 
   /**
+   * The commit that is scheduled, being written, saved or not.
+   *
    * @generated from field: uint64 commit_seq = 2;
    */
   commitSeq: bigint;
 
   /**
+   * Size of the image in bytes, with SAVED; otherwise 0.
+   *
    * @generated from field: uint64 bytes = 3;
    */
   bytes: bigint;
 
   /**
+   * Why, with FAILED; otherwise absent.
+   *
    * @generated from field: lix.engine.v1.EngineError error = 4;
    */
   error?: EngineError | undefined;
@@ -1301,15 +1845,22 @@ export declare type AutosaveEvent = Message<"lix.engine.v1.AutosaveEvent"> & {
 export declare const AutosaveEventSchema: GenMessage<AutosaveEvent>;
 
 /**
+ * A plugin refused or failed outside of a statement. Needs a PLUGINS capability. Inside a statement its failure is
+ * the statement's error.
+ *
  * @generated from message lix.engine.v1.PluginEvent
  */
 export declare type PluginEvent = Message<"lix.engine.v1.PluginEvent"> & {
   /**
+   * The plugin.
+   *
    * @generated from field: string plugin_key = 1;
    */
   pluginKey: string;
 
   /**
+   * Why; always present.
+   *
    * @generated from field: lix.engine.v1.EngineError error = 2;
    */
   error?: EngineError | undefined;
@@ -1322,15 +1873,21 @@ export declare type PluginEvent = Message<"lix.engine.v1.PluginEvent"> & {
 export declare const PluginEventSchema: GenMessage<PluginEvent>;
 
 /**
+ * A line for the log. Nothing depends on it, and tests do not compare it.
+ *
  * @generated from message lix.engine.v1.LogEvent
  */
 export declare type LogEvent = Message<"lix.engine.v1.LogEvent"> & {
   /**
+   * How important it is.
+   *
    * @generated from field: lix.engine.v1.LogLevel level = 1;
    */
   level: LogLevel;
 
   /**
+   * One line, without a line end.
+   *
    * @generated from field: string text = 2;
    */
   text: string;
@@ -1343,10 +1900,17 @@ export declare type LogEvent = Message<"lix.engine.v1.LogEvent"> & {
 export declare const LogEventSchema: GenMessage<LogEvent>;
 
 /**
+ * The engine ended the session by itself.
+ *
+ * [event.closed] It is the last event. In a worker that trapped, the shell around the engine sends it.
+ *
  * @generated from message lix.engine.v1.ClosedEvent
  */
 export declare type ClosedEvent = Message<"lix.engine.v1.ClosedEvent"> & {
   /**
+   * Why; always present: PROTOCOL for framing that cannot be followed any more, LIMIT for a frame too long on a byte
+   * stream, INTERNAL/ENGINE_DEFECT for a defect.
+   *
    * @generated from field: lix.engine.v1.EngineError reason = 1;
    */
   reason?: EngineError | undefined;
@@ -1359,32 +1923,47 @@ export declare type ClosedEvent = Message<"lix.engine.v1.ClosedEvent"> & {
 export declare const ClosedEventSchema: GenMessage<ClosedEvent>;
 
 /**
+ * Steer what a test cannot wait for. Conformance builds only.
+ *
+ * [control.release] An engine without the capability answers UNIMPLEMENTED/CAPABILITY_MISSING, subject MANUAL_CLOCK
+ * for the clock and FAULTS for the others.
+ *
  * @generated from message lix.engine.v1.ControlRequest
  */
 export declare type ControlRequest = Message<"lix.engine.v1.ControlRequest"> & {
   /**
+   * What to do. Absent: UNIMPLEMENTED/CALL_UNKNOWN.
+   *
    * @generated from oneof lix.engine.v1.ControlRequest.op
    */
   op: {
     /**
+     * Take over the clock, or give it back. CAPABILITY_MANUAL_CLOCK.
+     *
      * @generated from field: lix.engine.v1.SetClock set_clock = 1;
      */
     value: SetClock;
     case: "setClock";
   } | {
     /**
+     * Let virtual time pass. CAPABILITY_MANUAL_CLOCK.
+     *
      * @generated from field: lix.engine.v1.AdvanceClock advance_clock = 2;
      */
     value: AdvanceClock;
     case: "advanceClock";
   } | {
     /**
+     * Make an operation fail. CAPABILITY_FAULTS.
+     *
      * @generated from field: lix.engine.v1.InjectFault inject_fault = 3;
      */
     value: InjectFault;
     case: "injectFault";
   } | {
     /**
+     * Die. CAPABILITY_FAULTS.
+     *
      * @generated from field: lix.engine.v1.CrashNow crash_now = 4;
      */
     value: CrashNow;
@@ -1399,10 +1978,14 @@ export declare type ControlRequest = Message<"lix.engine.v1.ControlRequest"> & {
 export declare const ControlRequestSchema: GenMessage<ControlRequest>;
 
 /**
+ * Choose the clock of the session's timers.
+ *
  * @generated from message lix.engine.v1.SetClock
  */
 export declare type SetClock = Message<"lix.engine.v1.SetClock"> & {
   /**
+   * [control.set-clock] True: time stands still at 0 until advance_clock moves it. False: real time.
+   *
    * @generated from field: bool manual = 1;
    */
   manual: boolean;
@@ -1415,10 +1998,17 @@ export declare type SetClock = Message<"lix.engine.v1.SetClock"> & {
 export declare const SetClockSchema: GenMessage<SetClock>;
 
 /**
+ * Let virtual time pass.
+ *
+ * [control.advance] Timers that become due fire in their order, each to completion, and the answer comes when the
+ * engine is idle. Without a manual clock it is INVALID/OPTION_INVALID, subject advance_clock.
+ *
  * @generated from message lix.engine.v1.AdvanceClock
  */
 export declare type AdvanceClock = Message<"lix.engine.v1.AdvanceClock"> & {
   /**
+   * By how many milliseconds. 0 fires what is due now.
+   *
    * @generated from field: uint32 ms = 1;
    */
   ms: number;
@@ -1431,25 +2021,37 @@ export declare type AdvanceClock = Message<"lix.engine.v1.AdvanceClock"> & {
 export declare const AdvanceClockSchema: GenMessage<AdvanceClock>;
 
 /**
+ * Make the next operations at a point fail.
+ *
+ * [control.fault] The next count operations at the point fail with the given error, those after them work again.
+ *
  * @generated from message lix.engine.v1.InjectFault
  */
 export declare type InjectFault = Message<"lix.engine.v1.InjectFault"> & {
   /**
+   * Where.
+   *
    * @generated from field: lix.engine.v1.FaultPoint point = 1;
    */
   point: FaultPoint;
 
   /**
+   * How often. 0 takes back what is left of an earlier fault at this point.
+   *
    * @generated from field: uint32 count = 2;
    */
   count: number;
 
   /**
+   * The error's code.
+   *
    * @generated from field: lix.engine.v1.ErrorCode code = 3;
    */
   code: ErrorCode;
 
   /**
+   * The error's reason.
+   *
    * @generated from field: string reason = 4;
    */
   reason: string;
@@ -1462,6 +2064,8 @@ export declare type InjectFault = Message<"lix.engine.v1.InjectFault"> & {
 export declare const InjectFaultSchema: GenMessage<InjectFault>;
 
 /**
+ * Die at once, as if killed. [control.crash] There is no answer; the transport ends.
+ *
  * @generated from message lix.engine.v1.CrashNow
  */
 export declare type CrashNow = Message<"lix.engine.v1.CrashNow"> & {
@@ -1474,10 +2078,14 @@ export declare type CrashNow = Message<"lix.engine.v1.CrashNow"> & {
 export declare const CrashNowSchema: GenMessage<CrashNow>;
 
 /**
+ * Done.
+ *
  * @generated from message lix.engine.v1.ControlResponse
  */
 export declare type ControlResponse = Message<"lix.engine.v1.ControlResponse"> & {
   /**
+   * Virtual time in milliseconds since the clock became manual. 0 in real time.
+   *
    * @generated from field: uint64 clock_ms = 1;
    */
   clockMs: bigint;
@@ -1490,41 +2098,56 @@ export declare type ControlResponse = Message<"lix.engine.v1.ControlResponse"> &
 export declare const ControlResponseSchema: GenMessage<ControlResponse>;
 
 /**
+ * SQLite's storage classes as they appear in results. Numbers fit a byte: ColumnData.classes holds them.
+ *
  * @generated from enum lix.engine.v1.StorageClass
  */
 export enum StorageClass {
   /**
+   * In ColumnData.uniform: the cells differ, see classes. Illegal as a cell's class.
+   *
    * @generated from enum value: STORAGE_CLASS_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
+   * NULL: takes no bytes anywhere but in classes.
+   *
    * @generated from enum value: STORAGE_CLASS_NULL = 1;
    */
   NULL = 1,
 
   /**
+   * INTEGER: an entry of ints.
+   *
    * @generated from enum value: STORAGE_CLASS_INTEGER = 2;
    */
   INTEGER = 2,
 
   /**
+   * REAL: an entry of reals.
+   *
    * @generated from enum value: STORAGE_CLASS_REAL = 3;
    */
   REAL = 3,
 
   /**
+   * TEXT, valid UTF-8: an entry of lens and that many bytes of text.
+   *
    * @generated from enum value: STORAGE_CLASS_TEXT = 4;
    */
   TEXT = 4,
 
   /**
+   * BLOB: an entry of lens and that many bytes of blobs.
+   *
    * @generated from enum value: STORAGE_CLASS_BLOB = 5;
    */
   BLOB = 5,
 
   /**
-   * TEXT whose bytes are not valid UTF-8
+   * TEXT whose bytes are not valid UTF-8: an entry of lens and that many bytes of blobs.
+   * [rows.text-raw] An engine MUST use it exactly for such text.
    *
    * @generated from enum value: STORAGE_CLASS_TEXT_RAW = 6;
    */
@@ -1537,27 +2160,37 @@ export enum StorageClass {
 export declare const StorageClassSchema: GenEnum<StorageClass>;
 
 /**
+ * How the rows of a statement come back. A statement that returns none runs to completion in every mode.
+ *
  * @generated from enum lix.engine.v1.RowMode
  */
 export enum RowMode {
   /**
-   * engine treats as ALL
+   * Like ROW_MODE_ALL.
    *
    * @generated from enum value: ROW_MODE_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
+   * [exec.rows-all] All rows in one batch. More than Limits.max_result_bytes is LIMIT/RESULT_TOO_LARGE.
+   *
    * @generated from enum value: ROW_MODE_ALL = 1;
    */
   ALL = 1,
 
   /**
+   * [exec.rows-none] The statement runs to completion, its rows are dropped; neither columns nor batch are sent.
+   *
    * @generated from enum value: ROW_MODE_NONE = 2;
    */
   NONE = 2,
 
   /**
+   * [exec.rows-cursor] The first batch, and a cursor id if rows remain. Needs CAPABILITY_CURSORS.
+   * [exec.returning-cursor] A statement that writes and returns rows (RETURNING) first runs to completion; its rows
+   * are kept in memory, up to Limits.max_result_bytes, and served from there.
+   *
    * @generated from enum value: ROW_MODE_CURSOR = 3;
    */
   CURSOR = 3,
@@ -1569,22 +2202,28 @@ export enum RowMode {
 export declare const RowModeSchema: GenEnum<RowMode>;
 
 /**
+ * What happens after a statement of a batch failed.
+ *
  * @generated from enum lix.engine.v1.BatchErrorMode
  */
 export enum BatchErrorMode {
   /**
-   * STOP
+   * Like BATCH_ERROR_MODE_STOP.
    *
    * @generated from enum value: BATCH_ERROR_MODE_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
+   * [batch.stop] The batch ends; later statements do not run and have no item.
+   *
    * @generated from enum value: BATCH_ERROR_MODE_STOP = 1;
    */
   STOP = 1,
 
   /**
+   * [batch.continue] The next statement runs.
+   *
    * @generated from enum value: BATCH_ERROR_MODE_CONTINUE = 2;
    */
   CONTINUE = 2,
@@ -1596,70 +2235,99 @@ export enum BatchErrorMode {
 export declare const BatchErrorModeSchema: GenEnum<BatchErrorMode>;
 
 /**
+ * Optional abilities of an engine. A host MUST NOT use what was not announced, and can insist in
+ * InitRequest.required.
+ *
  * @generated from enum lix.engine.v1.Capability
  */
 export enum Capability {
   /**
+   * Never announced.
+   *
    * @generated from enum value: CAPABILITY_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
+   * Storage beyond memory, open modes, save.
+   *
    * @generated from enum value: CAPABILITY_PERSISTENCE = 1;
    */
   PERSISTENCE = 1,
 
   /**
+   * Saves by itself after commits.
+   *
    * @generated from enum value: CAPABILITY_AUTOSAVE = 2;
    */
   AUTOSAVE = 2,
 
   /**
+   * ROW_MODE_CURSOR, fetch, close_cursor.
+   *
    * @generated from enum value: CAPABILITY_CURSORS = 3;
    */
   CURSORS = 3,
 
   /**
+   * ExecRequest.named.
+   *
    * @generated from enum value: CAPABILITY_NAMED_PARAMS = 4;
    */
   NAMED_PARAMS = 4,
 
   /**
+   * ExecRequest.param_rows.
+   *
    * @generated from enum value: CAPABILITY_BULK_BIND = 5;
    */
   BULK_BIND = 5,
 
   /**
+   * Request.scope other than 0.
+   *
    * @generated from enum value: CAPABILITY_SCOPES = 6;
    */
   SCOPES = 6,
 
   /**
+   * cancel reaches a statement that is already running.
+   *
    * @generated from enum value: CAPABILITY_CANCEL_RUNNING = 7;
    */
   CANCEL_RUNNING = 7,
 
   /**
+   * Plugins as ECMAScript modules.
+   *
    * @generated from enum value: CAPABILITY_PLUGINS_ESM = 8;
    */
   PLUGINS_ESM = 8,
 
   /**
+   * Plugins as WebAssembly core modules.
+   *
    * @generated from enum value: CAPABILITY_PLUGINS_WASM = 9;
    */
   PLUGINS_WASM = 9,
 
   /**
+   * Plugins that the engine contains, by key.
+   *
    * @generated from enum value: CAPABILITY_PLUGINS_BUILTIN = 10;
    */
   PLUGINS_BUILTIN = 10,
 
   /**
+   * ControlRequest.set_clock and advance_clock; conformance builds.
+   *
    * @generated from enum value: CAPABILITY_MANUAL_CLOCK = 11;
    */
   MANUAL_CLOCK = 11,
 
   /**
+   * ControlRequest.inject_fault and crash_now; conformance builds.
+   *
    * @generated from enum value: CAPABILITY_FAULTS = 12;
    */
   FAULTS = 12,
@@ -1671,37 +2339,42 @@ export enum Capability {
 export declare const CapabilitySchema: GenEnum<Capability>;
 
 /**
+ * What init does with the storage's present content. Memory never holds any.
+ *
  * @generated from enum lix.engine.v1.OpenMode
  */
 export enum OpenMode {
   /**
-   * OPEN_OR_CREATE
+   * Like OPEN_MODE_OPEN_OR_CREATE.
    *
    * @generated from enum value: OPEN_MODE_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
+   * [init.open-or-create] Open what is stored; otherwise start from the seed, or empty.
+   *
    * @generated from enum value: OPEN_MODE_OPEN_OR_CREATE = 1;
    */
   OPEN_OR_CREATE = 1,
 
   /**
-   * fails if nothing is stored
+   * [init.open] Open what is stored; STORAGE/STORAGE_MISSING if nothing is. Together with a seed it is
+   * INVALID/OPTION_INVALID, subject open_mode.
    *
    * @generated from enum value: OPEN_MODE_OPEN = 2;
    */
   OPEN = 2,
 
   /**
-   * fails if something is stored
+   * [init.create] Start from the seed, or empty; STORAGE/STORAGE_EXISTS if something is stored.
    *
    * @generated from enum value: OPEN_MODE_CREATE = 3;
    */
   CREATE = 3,
 
   /**
-   * stored content is kept until the first save succeeds
+   * [init.replace] Start from the seed, or empty; what is stored is kept until the first save succeeded.
    *
    * @generated from enum value: OPEN_MODE_REPLACE = 4;
    */
@@ -1714,32 +2387,35 @@ export enum OpenMode {
 export declare const OpenModeSchema: GenEnum<OpenMode>;
 
 /**
+ * How much a CommitEvent tells.
+ *
  * @generated from enum lix.engine.v1.CommitDetail
  */
 export enum CommitDetail {
   /**
-   * SUMMARY
+   * Like COMMIT_DETAIL_SUMMARY.
    *
    * @generated from enum value: COMMIT_DETAIL_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
-   * sequence number only
+   * The commit's number only.
    *
    * @generated from enum value: COMMIT_DETAIL_SUMMARY = 1;
    */
   SUMMARY = 1,
 
   /**
-   * plus what changed, by key
+   * Plus what changed, by key. [init.commit-detail] An engine that does not offer a detail makes init fail with
+   * UNIMPLEMENTED/CAPABILITY_MISSING, subject COMMIT_DETAIL.
    *
    * @generated from enum value: COMMIT_DETAIL_KEYS = 2;
    */
   KEYS = 2,
 
   /**
-   * plus the new values
+   * Plus the new values. Not offered: as for KEYS.
    *
    * @generated from enum value: COMMIT_DETAIL_VALUES = 3;
    */
@@ -1752,25 +2428,37 @@ export enum CommitDetail {
 export declare const CommitDetailSchema: GenEnum<CommitDetail>;
 
 /**
+ * Places for a database.
+ *
  * @generated from enum lix.engine.v1.StorageKind
  */
 export enum StorageKind {
   /**
+   * Like STORAGE_KIND_MEMORY.
+   *
    * @generated from enum value: STORAGE_KIND_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
+   * Memory; gone with the session. [init.storage-memory] Every engine has it.
+   *
    * @generated from enum value: STORAGE_KIND_MEMORY = 1;
    */
   MEMORY = 1,
 
   /**
+   * The browser's origin private file system. [init.storage-unsupported] A kind that the engine's shell does not have
+   * makes init fail with STORAGE/STORAGE_UNSUPPORTED, subject = the kind's name without prefix, or its number in
+   * decimal if the engine does not know it.
+   *
    * @generated from enum value: STORAGE_KIND_OPFS = 2;
    */
   OPFS = 2,
 
   /**
+   * A file of the operating system.
+   *
    * @generated from enum value: STORAGE_KIND_FILE = 3;
    */
   FILE = 3,
@@ -1782,25 +2470,35 @@ export enum StorageKind {
 export declare const StorageKindSchema: GenEnum<StorageKind>;
 
 /**
+ * What a plugin's code is.
+ *
  * @generated from enum lix.engine.v1.PluginFormat
  */
 export enum PluginFormat {
   /**
+   * Illegal: INVALID/OPTION_INVALID, subject plugins.format.
+   *
    * @generated from enum value: PLUGIN_FORMAT_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
+   * An ECMAScript module as UTF-8 text. Needs CAPABILITY_PLUGINS_ESM.
+   *
    * @generated from enum value: PLUGIN_FORMAT_ESM = 1;
    */
   ESM = 1,
 
   /**
+   * A WebAssembly core module. Needs CAPABILITY_PLUGINS_WASM.
+   *
    * @generated from enum value: PLUGIN_FORMAT_WASM = 2;
    */
   WASM = 2,
 
   /**
+   * No code: the engine contains a plugin of this key. Needs CAPABILITY_PLUGINS_BUILTIN.
+   *
    * @generated from enum value: PLUGIN_FORMAT_BUILTIN = 3;
    */
   BUILTIN = 3,
@@ -1812,25 +2510,37 @@ export enum PluginFormat {
 export declare const PluginFormatSchema: GenEnum<PluginFormat>;
 
 /**
+ * What cancel achieved.
+ *
  * @generated from enum lix.engine.v1.CancelOutcome
  */
 export enum CancelOutcome {
   /**
+   * Never sent.
+   *
    * @generated from enum value: CANCEL_OUTCOME_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
+   * [cancel.dequeued] The target had not started and never will; its own answer is INTERRUPTED/CANCELLED. The two
+   * answers come in either order.
+   *
    * @generated from enum value: CANCEL_OUTCOME_DEQUEUED = 1;
    */
   DEQUEUED = 1,
 
   /**
+   * [cancel.interrupted] The target was running and was told to stop; its own answer says whether that came in time.
+   * Needs CAPABILITY_CANCEL_RUNNING.
+   *
    * @generated from enum value: CANCEL_OUTCOME_INTERRUPTED = 2;
    */
   INTERRUPTED = 2,
 
   /**
+   * [cancel.too-late] Nothing was done: the target is answered, unknown, or running and cannot be reached.
+   *
    * @generated from enum value: CANCEL_OUTCOME_TOO_LATE = 3;
    */
   TOO_LATE = 3,
@@ -1842,93 +2552,97 @@ export enum CancelOutcome {
 export declare const CancelOutcomeSchema: GenEnum<CancelOutcome>;
 
 /**
+ * What the caller should do next. The reasons that belong to each code are listed in docs/protocol/errors.md.
+ *
  * @generated from enum lix.engine.v1.ErrorCode
  */
 export enum ErrorCode {
   /**
+   * Never sent. A receiver treats it, and unknown numbers, like INTERNAL without giving up the engine.
+   *
    * @generated from enum value: ERROR_CODE_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
-   * frame broken or rule of this document violated
+   * A frame is broken or a rule of the framing was violated: a defect in the host or the engine.
    *
    * @generated from enum value: ERROR_CODE_PROTOCOL = 1;
    */
   PROTOCOL = 1,
 
   /**
-   * unknown call or capability not in force
+   * The engine does not know the call or did not announce the capability: use another way.
    *
    * @generated from enum value: ERROR_CODE_UNIMPLEMENTED = 2;
    */
   UNIMPLEMENTED = 2,
 
   /**
-   * not initialised, initialised twice, closed
+   * The wrong moment: not initialised, initialised twice, closing, closed, failed.
    *
    * @generated from enum value: ERROR_CODE_LIFECYCLE = 3;
    */
   LIFECYCLE = 3,
 
   /**
-   * the SQL or its parameters are wrong
+   * The SQL, its parameters or an option is wrong: fix them.
    *
    * @generated from enum value: ERROR_CODE_INVALID = 4;
    */
   INVALID = 4,
 
   /**
-   * the data refuses the statement
+   * The data refuses the statement.
    *
    * @generated from enum value: ERROR_CODE_CONSTRAINT = 5;
    */
   CONSTRAINT = 5,
 
   /**
-   * wrong transaction or cursor state, scope busy
+   * The wrong state of a transaction or a cursor, or somebody holds a lock.
    *
    * @generated from enum value: ERROR_CODE_TRANSACTION = 6;
    */
   TRANSACTION = 6,
 
   /**
-   * cancelled or timed out
+   * Cancelled or timed out: may be tried again.
    *
    * @generated from enum value: ERROR_CODE_INTERRUPTED = 7;
    */
   INTERRUPTED = 7,
 
   /**
-   * a value of Limits exceeded
+   * A value of Limits is exceeded, or memory: try smaller pieces.
    *
    * @generated from enum value: ERROR_CODE_LIMIT = 8;
    */
   LIMIT = 8,
 
   /**
-   * persisting, quota, lock
+   * Persisting, quota, locks of the storage: keep the data in memory and tell the user.
    *
    * @generated from enum value: ERROR_CODE_STORAGE = 9;
    */
   STORAGE = 9,
 
   /**
-   * the bytes are not a database
+   * The bytes are not a sound database: do not save over them.
    *
    * @generated from enum value: ERROR_CODE_CORRUPT = 10;
    */
   CORRUPT = 10,
 
   /**
-   * load, contract or run failure of a plugin
+   * A plugin does not load, breaks its contract, or failed.
    *
    * @generated from enum value: ERROR_CODE_PLUGIN = 11;
    */
   PLUGIN = 11,
 
   /**
-   * engine defect; the engine is unusable
+   * A defect of the engine, which is unusable from now on: open a new one.
    *
    * @generated from enum value: ERROR_CODE_INTERNAL = 12;
    */
@@ -1941,30 +2655,42 @@ export enum ErrorCode {
 export declare const ErrorCodeSchema: GenEnum<ErrorCode>;
 
 /**
+ * Kinds of events that a host can ask for.
+ *
  * @generated from enum lix.engine.v1.EventKind
  */
 export enum EventKind {
   /**
+   * Ignored.
+   *
    * @generated from enum value: EVENT_KIND_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
+   * CommitEvent.
+   *
    * @generated from enum value: EVENT_KIND_COMMIT = 1;
    */
   COMMIT = 1,
 
   /**
+   * AutosaveEvent.
+   *
    * @generated from enum value: EVENT_KIND_AUTOSAVE = 2;
    */
   AUTOSAVE = 2,
 
   /**
+   * PluginEvent.
+   *
    * @generated from enum value: EVENT_KIND_PLUGIN = 3;
    */
   PLUGIN = 3,
 
   /**
+   * LogEvent.
+   *
    * @generated from enum value: EVENT_KIND_LOG = 4;
    */
   LOG = 4,
@@ -1976,30 +2702,45 @@ export enum EventKind {
 export declare const EventKindSchema: GenEnum<EventKind>;
 
 /**
+ * What an autosave does.
+ *
+ * [autosave.events] SCHEDULED once when there is first something to save; then STARTED and SAVED or FAILED for each
+ * write.
+ *
  * @generated from enum lix.engine.v1.AutosavePhase
  */
 export enum AutosavePhase {
   /**
+   * Never sent.
+   *
    * @generated from enum value: AUTOSAVE_PHASE_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
+   * There is something to save; the time runs.
+   *
    * @generated from enum value: AUTOSAVE_PHASE_SCHEDULED = 1;
    */
   SCHEDULED = 1,
 
   /**
+   * A write begins.
+   *
    * @generated from enum value: AUTOSAVE_PHASE_STARTED = 2;
    */
   STARTED = 2,
 
   /**
+   * It succeeded: saved_seq is commit_seq of this event.
+   *
    * @generated from enum value: AUTOSAVE_PHASE_SAVED = 3;
    */
   SAVED = 3,
 
   /**
+   * It failed; it will be tried again.
+   *
    * @generated from enum value: AUTOSAVE_PHASE_FAILED = 4;
    */
   FAILED = 4,
@@ -2011,30 +2752,42 @@ export enum AutosavePhase {
 export declare const AutosavePhaseSchema: GenEnum<AutosavePhase>;
 
 /**
+ * How important a log line is.
+ *
  * @generated from enum lix.engine.v1.LogLevel
  */
 export enum LogLevel {
   /**
+   * Like LOG_LEVEL_INFO.
+   *
    * @generated from enum value: LOG_LEVEL_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
+   * For those who look for a defect.
+   *
    * @generated from enum value: LOG_LEVEL_DEBUG = 1;
    */
   DEBUG = 1,
 
   /**
+   * What happens in normal operation.
+   *
    * @generated from enum value: LOG_LEVEL_INFO = 2;
    */
   INFO = 2,
 
   /**
+   * Unexpected, but handled.
+   *
    * @generated from enum value: LOG_LEVEL_WARN = 3;
    */
   WARN = 3,
 
   /**
+   * Something failed.
+   *
    * @generated from enum value: LOG_LEVEL_ERROR = 4;
    */
   ERROR = 4,
@@ -2046,25 +2799,35 @@ export enum LogLevel {
 export declare const LogLevelSchema: GenEnum<LogLevel>;
 
 /**
+ * Where a fault can be injected.
+ *
  * @generated from enum lix.engine.v1.FaultPoint
  */
 export enum FaultPoint {
   /**
+   * Illegal: INVALID/OPTION_INVALID, subject inject_fault.point.
+   *
    * @generated from enum value: FAULT_POINT_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
+   * A write of the storage.
+   *
    * @generated from enum value: FAULT_POINT_PERSIST_WRITE = 1;
    */
   PERSIST_WRITE = 1,
 
   /**
+   * A read of the storage.
+   *
    * @generated from enum value: FAULT_POINT_PERSIST_READ = 2;
    */
   PERSIST_READ = 2,
 
   /**
+   * A call of a plugin.
+   *
    * @generated from enum value: FAULT_POINT_PLUGIN_CALL = 3;
    */
   PLUGIN_CALL = 3,

@@ -346,6 +346,8 @@ export const StorageClassSchema = /*@__PURE__*/
   enumDesc(file_engine, 0);
 
 /**
+ * SQLite's storage classes as they appear in results. Numbers fit a byte: ColumnData.classes holds them.
+ *
  * @generated from enum lix.engine.v1.StorageClass
  */
 export const StorageClass = /*@__PURE__*/
@@ -358,6 +360,8 @@ export const RowModeSchema = /*@__PURE__*/
   enumDesc(file_engine, 1);
 
 /**
+ * How the rows of a statement come back. A statement that returns none runs to completion in every mode.
+ *
  * @generated from enum lix.engine.v1.RowMode
  */
 export const RowMode = /*@__PURE__*/
@@ -370,6 +374,8 @@ export const BatchErrorModeSchema = /*@__PURE__*/
   enumDesc(file_engine, 2);
 
 /**
+ * What happens after a statement of a batch failed.
+ *
  * @generated from enum lix.engine.v1.BatchErrorMode
  */
 export const BatchErrorMode = /*@__PURE__*/
@@ -382,6 +388,9 @@ export const CapabilitySchema = /*@__PURE__*/
   enumDesc(file_engine, 3);
 
 /**
+ * Optional abilities of an engine. A host MUST NOT use what was not announced, and can insist in
+ * InitRequest.required.
+ *
  * @generated from enum lix.engine.v1.Capability
  */
 export const Capability = /*@__PURE__*/
@@ -394,6 +403,8 @@ export const OpenModeSchema = /*@__PURE__*/
   enumDesc(file_engine, 4);
 
 /**
+ * What init does with the storage's present content. Memory never holds any.
+ *
  * @generated from enum lix.engine.v1.OpenMode
  */
 export const OpenMode = /*@__PURE__*/
@@ -406,6 +417,8 @@ export const CommitDetailSchema = /*@__PURE__*/
   enumDesc(file_engine, 5);
 
 /**
+ * How much a CommitEvent tells.
+ *
  * @generated from enum lix.engine.v1.CommitDetail
  */
 export const CommitDetail = /*@__PURE__*/
@@ -418,6 +431,8 @@ export const StorageKindSchema = /*@__PURE__*/
   enumDesc(file_engine, 6);
 
 /**
+ * Places for a database.
+ *
  * @generated from enum lix.engine.v1.StorageKind
  */
 export const StorageKind = /*@__PURE__*/
@@ -430,6 +445,8 @@ export const PluginFormatSchema = /*@__PURE__*/
   enumDesc(file_engine, 7);
 
 /**
+ * What a plugin's code is.
+ *
  * @generated from enum lix.engine.v1.PluginFormat
  */
 export const PluginFormat = /*@__PURE__*/
@@ -442,6 +459,8 @@ export const CancelOutcomeSchema = /*@__PURE__*/
   enumDesc(file_engine, 8);
 
 /**
+ * What cancel achieved.
+ *
  * @generated from enum lix.engine.v1.CancelOutcome
  */
 export const CancelOutcome = /*@__PURE__*/
@@ -454,6 +473,8 @@ export const ErrorCodeSchema = /*@__PURE__*/
   enumDesc(file_engine, 9);
 
 /**
+ * What the caller should do next. The reasons that belong to each code are listed in docs/protocol/errors.md.
+ *
  * @generated from enum lix.engine.v1.ErrorCode
  */
 export const ErrorCode = /*@__PURE__*/
@@ -466,6 +487,8 @@ export const EventKindSchema = /*@__PURE__*/
   enumDesc(file_engine, 10);
 
 /**
+ * Kinds of events that a host can ask for.
+ *
  * @generated from enum lix.engine.v1.EventKind
  */
 export const EventKind = /*@__PURE__*/
@@ -478,6 +501,11 @@ export const AutosavePhaseSchema = /*@__PURE__*/
   enumDesc(file_engine, 11);
 
 /**
+ * What an autosave does.
+ *
+ * [autosave.events] SCHEDULED once when there is first something to save; then STARTED and SAVED or FAILED for each
+ * write.
+ *
  * @generated from enum lix.engine.v1.AutosavePhase
  */
 export const AutosavePhase = /*@__PURE__*/
@@ -490,6 +518,8 @@ export const LogLevelSchema = /*@__PURE__*/
   enumDesc(file_engine, 12);
 
 /**
+ * How important a log line is.
+ *
  * @generated from enum lix.engine.v1.LogLevel
  */
 export const LogLevel = /*@__PURE__*/
@@ -502,6 +532,8 @@ export const FaultPointSchema = /*@__PURE__*/
   enumDesc(file_engine, 13);
 
 /**
+ * Where a fault can be injected.
+ *
  * @generated from enum lix.engine.v1.FaultPoint
  */
 export const FaultPoint = /*@__PURE__*/
