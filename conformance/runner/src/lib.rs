@@ -1,0 +1,13 @@
+//! Drives any engine that speaks `lix.engine.v1` through the case files and says where it breaks the contract.
+//!
+//! The runner is the host, byte by byte. It shares no code with the engine: framing, batches and checks are written from
+//! the manual, messages are read by reflection. Whatever the engine does, a run ends: every wait has a deadline, and
+//! everything the runner started is gone when it ends.
+
+pub mod batch;
+pub mod expr;
+pub mod glob;
+pub mod known;
+pub mod proto;
+pub mod value;
+pub mod wire;
