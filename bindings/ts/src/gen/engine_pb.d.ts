@@ -712,8 +712,8 @@ export declare type ExecRequest = Message<"lix.engine.v1.ExecRequest"> & {
   maxBatchRows: number;
 
   /**
-   * For ROW_MODE_CURSOR: a batch ends before the row that would take it beyond so many encoded bytes. 0: 262144
-   * (256 KiB). Otherwise ignored.
+   * For ROW_MODE_CURSOR: most encoded bytes per batch. An engine may stop a little earlier, since it need not know how
+   * narrow the numbers turn out. 0: 262144 (256 KiB). Otherwise ignored.
    *
    * @generated from field: uint32 max_batch_bytes = 6;
    */
