@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::run::{npx, root, step, target_dir};
+use crate::run::{npm_tool, root, step, target_dir};
 use crate::setup;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -24,10 +24,10 @@ pub(crate) fn typescript(mode: Mode) -> Result<()> {
     step(headline, repeat, || {
         setup::node_modules()?;
         if mode == Mode::Write {
-            return npx("buf").arg("generate").run();
+            return npm_tool("buf").arg("generate").run();
         }
         let fresh = target_dir().join("codegen");
-        npx("buf").args(["generate", "--output"]).arg(&fresh).run()?;
+        npm_tool("buf").args(["generate", "--output"]).arg(&fresh).run()?;
         let differing =
             differences(&files(&root().join(GENERATED))?, &files(&fresh.join(GENERATED))?);
         ensure!(
@@ -43,13 +43,16 @@ pub(crate) fn typescript(mode: Mode) -> Result<()> {
 pub(crate) fn proto() -> Result<()> {
     step("proto", "cargo xtask proto", || {
         setup::node_modules()?;
-        npx("buf").arg("lint").run()?;
-        npx("buf").args(["format", "--diff", "--exit-code"]).run()?;
+        npm_tool("buf").arg("lint").run()?;
+        npm_tool("buf").args(["format", "--diff", "--exit-code"]).run()?;
         let mut images: Vec<_> = files(&root().join(IMAGES))?.into_keys().collect();
         images.retain(|name| name.ends_with(".binpb"));
         ensure!(!images.is_empty(), "no released image in {IMAGES}");
         for image in images {
-            npx("buf").args(["breaking", "--against"]).arg(format!("{IMAGES}/{image}")).run()?;
+            npm_tool("buf")
+                .args(["breaking", "--against"])
+                .arg(format!("{IMAGES}/{image}"))
+                .run()?;
         }
         Ok(())
     })

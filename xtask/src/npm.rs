@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::run::{cmd, npx, root, step, target_dir};
+use crate::run::{cmd, npm_tool, root, step, target_dir};
 use crate::{setup, wasm};
 
 /// `bindings/ts/dist`, with a wasm that is up to date.
@@ -40,8 +40,8 @@ pub(crate) fn packaging() -> Result<()> {
         let printed = pack.arg(&out).read()?;
         let tarball = printed.lines().last().context("npm pack printed no file name")?;
         let tarball = out.join(tarball.trim());
-        npx("publint").args(["run", "--strict"]).arg(&tarball).run()?;
-        npx("attw").args(["--profile", "esm-only"]).arg(&tarball).run()?;
+        npm_tool("publint").args(["run", "--strict"]).arg(&tarball).run()?;
+        npm_tool("attw").args(["--profile", "esm-only"]).arg(&tarball).run()?;
         cmd("node").arg("bindings/ts/packaging/run.mjs").arg(&tarball).run()
     })
 }

@@ -48,9 +48,10 @@ pub(crate) fn cargo() -> Cmd {
     cmd(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// A tool from `node_modules`, never one that npx would download.
-pub(crate) fn npx(tool: &str) -> Cmd {
-    cmd("npx").args(["--no-install", tool])
+/// A tool that npm installed here, never one from elsewhere.
+pub(crate) fn npm_tool(name: &str) -> Cmd {
+    let extension = if cfg!(windows) { ".cmd" } else { "" };
+    cmd(root().join("node_modules/.bin").join(format!("{name}{extension}")))
 }
 
 impl Cmd {

@@ -63,7 +63,8 @@ struct Size {
 }
 
 fn measure(dist: &Path) -> Result<Vec<Size>> {
-    let measured = cmd("node").args(["--input-type=module", "--eval", MEASURE]).arg(dist).read()?;
+    // Node has both compressors.
+    let measured = cmd("node").arg("xtask/scripts/sizes.mjs").arg(dist).read()?;
     let measured: Value = serde_json::from_str(&measured)?;
     let number = |value: &Value| value.as_u64().context("a size is no number");
     let mut sizes = Vec::new();
@@ -134,21 +135,6 @@ fn grown(sizes: &[Size], budget: &Value) -> Result<Vec<String>> {
 fn with_total(sizes: &[Size]) -> impl Iterator<Item = Size> + '_ {
     sizes.iter().cloned().chain([total(sizes)])
 }
-
-/// Node has both compressors, at the levels a static host uses.
-const MEASURE: &str = "\
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { brotliCompressSync, gzipSync } from 'node:zlib';
-const dist = process.argv[1];
-const files = readdirSync(dist, { recursive: true }).map((name) => name.replaceAll('\\\\', '/'));
-const sizes = files.filter((name) => /\\.(js|wasm)$/.test(name)).sort().map((name) => {
-  const bytes = readFileSync(join(dist, name));
-  const gzip = gzipSync(bytes, { level: 9 }).length;
-  return { name, raw: bytes.length, gzip, brotli: brotliCompressSync(bytes).length };
-});
-console.log(JSON.stringify(sizes));
-";
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::run::{cargo, cmd, note, npx, root, step, target_dir};
+use crate::run::{cargo, cmd, note, npm_tool, root, step, target_dir};
 use crate::{glue, setup};
 
 pub(crate) fn build() -> Result<()> {
@@ -88,14 +88,14 @@ fn finish(built: &Path) -> Result<()> {
         .generate(&work)?;
     let factory = glue::factory(&std::fs::read_to_string(work.join("lix_engine.js"))?)?;
     std::fs::create_dir_all(&out)?;
-    npx("wasm-opt")
+    npm_tool("wasm-opt")
         .args(WASM_OPT)
         .arg(work.join("lix_engine_bg.wasm"))
         .arg("--output")
         .arg(&wasm)
         .run()?;
     std::fs::write(&js, factory)?;
-    cmd("node").args(["--input-type=module", "--eval", STARTS]).arg(&wasm).arg(&js).run()?;
+    cmd("node").arg("xtask/scripts/wasm-starts.mjs").arg(&wasm).arg(&js).run()?;
     std::fs::write(&stamp, key)?;
     Ok(())
 }
@@ -103,7 +103,7 @@ fn finish(built: &Path) -> Result<()> {
 fn input_hash(built: &Path) -> Result<String> {
     let mut hasher = DefaultHasher::new();
     std::fs::read(built).with_context(|| format!("no {}", built.display()))?.hash(&mut hasher);
-    (WASM_OPT, STARTS, include_str!("glue.rs"), include_str!("../Cargo.toml")).hash(&mut hasher);
+    (WASM_OPT, include_str!("glue.rs"), include_str!("../Cargo.toml")).hash(&mut hasher);
     std::fs::read(root().join("node_modules/binaryen/package.json"))?.hash(&mut hasher);
     Ok(format!("{:016x}", hasher.finish()))
 }
@@ -123,13 +123,3 @@ const WASM_OPT: [&str; 8] = [
     "--enable-reference-types",
     "--enable-sign-ext",
 ];
-
-/// Two instances, each opened and freed: the glue loads and keeps no state between them.
-const STARTS: &str = "\
-const [wasm, js] = process.argv.slice(1);
-const { readFileSync } = await import('node:fs');
-const { pathToFileURL } = await import('node:url');
-const { instantiate } = await import(pathToFileURL(js));
-const module = new WebAssembly.Module(readFileSync(wasm));
-for (let i = 0; i < 2; i++) new (instantiate(module).Shell)(() => {}, false).free();
-";
