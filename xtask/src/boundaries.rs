@@ -31,12 +31,12 @@ fn the_engine_opens_no_file_and_has_no_clock() {
     }
 
     let clock = "use std::{collections::HashMap, time::{Duration, Instant}};";
-    assert_eq!(outside_world(clock), ["std::time"]);
-    assert_eq!(outside_world("fn f() { ::std :: fs::read(p); }"), ["std::fs"]);
-    assert_eq!(outside_world("use std::{ sync::Arc, net };"), ["std::net"]);
-    assert!(
-        outside_world("// std::fs\n/* std::net */ let s = \"std::time\"; use std::fmt;").is_empty()
-    );
+    assert_eq!(outside_world(clock), ["std::time::Instant"]);
+    assert_eq!(outside_world("fn f() { ::std :: fs::read(p); }"), ["std::fs::read"]);
+    assert_eq!(outside_world("use std::{ sync::Arc, net as n, time };"), ["std::net", "std::time"]);
+    let harmless =
+        "// std::fs\n/* std::net */ let s = \"std::time\"; use std::{time::Duration, fmt};";
+    assert_eq!(outside_world(harmless), none());
 }
 
 #[test]
@@ -120,53 +120,56 @@ fn none() -> Vec<String> {
     Vec::new()
 }
 
-/// The modules of `std` through which a program reaches the world, as far as the source names any.
+/// The parts of `std` through which a program reaches the world, as far as the source names any.
+/// A length of time is not a clock.
 fn outside_world(source: &str) -> Vec<String> {
     let tokens = tokens(source);
     let mut found = Vec::new();
-    for (at, token) in tokens.iter().enumerate() {
-        if token != "std" || tokens.get(at + 1).map(String::as_str) != Some("::") {
-            continue;
-        }
-        for module in first_segments(&tokens[at + 2..]) {
-            if WORLD.contains(&module) {
-                found.push(format!("std::{module}"));
-            }
+    for at in 0..tokens.len() {
+        if tokens[at..].starts_with(&["std", "::"]) {
+            let mut paths = Vec::new();
+            use_tree(&tokens[at + 2..], "std", &mut paths);
+            found.extend(paths);
         }
     }
+    found.retain(|path| {
+        let module = path.split("::").nth(1).unwrap_or("");
+        WORLD.contains(&module) && !path.starts_with("std::time::Duration")
+    });
     found
 }
 
 const WORLD: [&str; 6] = ["env", "fs", "net", "process", "thread", "time"];
 
-/// `a` of `a::b`, or `a` and `c` of `{a::b, c}`.
-fn first_segments(tokens: &[String]) -> Vec<&str> {
+/// Adds the paths that `a::{b, c::d}` names, each as `prefix::…`; returns how many tokens it took.
+fn use_tree(tokens: &[&str], prefix: &str, paths: &mut Vec<String>) -> usize {
     match tokens {
-        [open, ..] if open == "{" => {
-            let mut depth = 0;
-            let mut segments = Vec::new();
-            let mut expected = false;
-            for token in tokens {
-                match token.as_str() {
-                    "{" => depth += 1,
-                    "}" => depth -= 1,
-                    _ if depth == 1 && expected => segments.push(token.as_str()),
-                    _ => {}
+        ["{", ..] => {
+            let mut at = 1;
+            while let Some(token) = tokens.get(at) {
+                match *token {
+                    "}" => return at + 1,
+                    "," => at += 1,
+                    _ => at += use_tree(&tokens[at..], prefix, paths),
                 }
-                if depth == 0 {
-                    break;
-                }
-                expected = depth == 1 && (token == "{" || token == ",");
             }
-            segments
+            at
         }
-        [name, ..] => vec![name],
-        [] => Vec::new(),
+        [name, "::", ..] => 2 + use_tree(&tokens[2..], &format!("{prefix}::{name}"), paths),
+        [name, "as", _, ..] => {
+            paths.push(format!("{prefix}::{name}"));
+            3
+        }
+        [name, ..] => {
+            paths.push(format!("{prefix}::{name}"));
+            1
+        }
+        [] => 0,
     }
 }
 
 /// Identifiers, `::` and single characters of Rust source, without comments and strings.
-fn tokens(source: &str) -> Vec<String> {
+fn tokens(source: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     let mut rest = source;
     while let Some(first) = rest.chars().next() {
@@ -182,15 +185,15 @@ fn tokens(source: &str) -> Vec<String> {
             // The one character literal that would look like the start of a string.
             rest.find("'\"'").unwrap_or(0) + 3
         } else if rest.starts_with("::") {
-            tokens.push("::".to_owned());
+            tokens.push("::");
             2
         } else if first.is_alphanumeric() || first == '_' {
             let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-            tokens.push(rest[..end].to_owned());
+            tokens.push(&rest[..end]);
             end
         } else {
             if !first.is_whitespace() {
-                tokens.push(first.to_string());
+                tokens.push(&rest[..first.len_utf8()]);
             }
             first.len_utf8()
         };
