@@ -2,21 +2,8 @@
 //!
 // Everything here is the public API of `lix-engine`. Rows stay in the columnar
 // batches the engine sends; nobody builds an object for a row that is not in view.
-import { createWorkerEngine, EngineError, type InitResult, type LixEngine, type SqlValue } from "lix-engine"
+import { type ColumnBatch, createWorkerEngine, type InitResult, type LixEngine } from "lix-engine"
 import { quoteName } from "./sql-text.ts"
-
-export type Cell = SqlValue
-
-export interface Column {
-  readonly name: string
-  readonly declType?: string | undefined
-}
-
-export interface Batch {
-  readonly columns: readonly Column[]
-  readonly rowCount: number
-  cell(row: number, column: number): Cell
-}
 
 export interface Outcome {
   readonly changes?: number | undefined
@@ -62,7 +49,7 @@ export class Database {
    * Runs one statement and hands out its rows as they come. What only reads is
    * streamed; anything else runs to its end first, as the engine would do anyway.
    */
-  async run(sql: string, signal: AbortSignal, onBatch: (batch: Batch) => void): Promise<Outcome> {
+  async run(sql: string, signal: AbortSignal, onBatch: (batch: ColumnBatch) => void): Promise<Outcome> {
     const before = this.engine.state.commitSeq
     if (READS.test(sql)) {
       for await (const batch of this.engine.stream(sql, [], { rowMode: "columns", signal }).batches()) onBatch(batch)
@@ -110,7 +97,5 @@ export class Database {
     return Number(rows[0]!.n)
   }
 }
-
-export { EngineError }
 
 const READS = /^(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:select|values|with|explain|pragma)\b/i

@@ -36,7 +36,7 @@ ORDER BY km`,
     label: "By country",
     sql: `SELECT c.name AS country, t.name AS continent, count(*) AS places,
        sum(p.population) AS people, json_array_length(c.languages) AS languages,
-       first_value(p.name) OVER (PARTITION BY t.code ORDER BY sum(p.population) DESC) AS of_continent
+       rank() OVER (PARTITION BY t.code ORDER BY sum(p.population) DESC) AS rank_there
 FROM place AS p
 JOIN country AS c ON c.code = p.country
 JOIN continent AS t ON t.code = c.continent

@@ -3,7 +3,7 @@
 // Rows arrive in batches and are kept as the engine sent them, column by column.
 // One element is focusable; the active cell is announced through it, as the ARIA
 // grid pattern has it.
-import type { Batch, Cell, Column } from "./database.ts"
+import type { ColumnBatch, ColumnView, SqlValue } from "lix-engine"
 
 export interface GridEvents {
   onActive(row: number, column: number): void
@@ -16,8 +16,8 @@ export class ResultGrid {
   readonly #spacer: HTMLElement
   readonly #events: GridEvents
   readonly #rows: HTMLElement[] = []
-  #columns: readonly Column[] = []
-  #batches: Batch[] = []
+  #columns: readonly ColumnView[] = []
+  #batches: ColumnBatch[] = []
   #starts: number[] = []
   #count = 0
   #active: { row: number; column: number } | undefined
@@ -44,12 +44,12 @@ export class ResultGrid {
     return this.#count
   }
 
-  get columns(): readonly Column[] {
+  get columns(): readonly ColumnView[] {
     return this.#columns
   }
 
   /** Empties the table and shows new headings. */
-  reset(columns: readonly Column[]): void {
+  reset(columns: readonly ColumnView[]): void {
     this.#columns = columns
     this.#batches = []
     this.#starts = []
@@ -65,7 +65,7 @@ export class ResultGrid {
     this.#sizeToCount()
   }
 
-  append(batch: Batch): void {
+  append(batch: ColumnBatch): void {
     if (this.#batches.length === 0) this.#layOut(batch)
     if (batch.rowCount === 0) return
     this.#batches.push(batch)
@@ -75,9 +75,10 @@ export class ResultGrid {
     this.#schedule()
   }
 
-  cell(row: number, column: number): Cell {
+  /** A cell, as the column view that holds it and the row in there. */
+  cell(row: number, column: number): CellRef {
     const index = this.#batchOf(row)
-    return this.#batches[index]!.cell(row - this.#starts[index]!, column)
+    return { view: this.#batches[index]!.columns[column]!, row: row - this.#starts[index]! }
   }
 
   /** Makes a cell the active one and scrolls it into view. */
@@ -96,27 +97,23 @@ export class ResultGrid {
   }
 
   /** Headings and column widths, judged from the first batch. */
-  #layOut(sample: Batch): void {
+  #layOut(sample: ColumnBatch): void {
     const measure = document.createElement("canvas").getContext("2d")!
     const { fontFamily } = getComputedStyle(this.#root)
     measure.font = `13px ${fontFamily}`
     const looked = Math.min(sample.rowCount, 200)
     const numeric = this.#columns.map((_, column) => {
-      let numbers = 0
-      let others = 0
-      for (let row = 0; row < looked; row++) {
-        const value = sample.cell(row, column)
-        if (typeof value === "number" || typeof value === "bigint") numbers++
-        else if (value !== null) others++
-      }
-      return numbers > 0 && others === 0
+      const kinds = new Set<string>()
+      for (let row = 0; row < looked; row++) kinds.add(sample.columns[column]!.storageClass(row))
+      kinds.delete("null")
+      return kinds.size > 0 && [...kinds].every((kind) => kind === "integer" || kind === "real")
     })
     const widths = this.#columns.map((column, index) => {
-      let width = measure.measureText(column.name).width + measure.measureText(typeOf(column, sample, index)).width * 0.85 + 34
-      for (let row = 0; row < looked; row++) {
-        width = Math.max(width, measure.measureText(show(sample.cell(row, index)).text).width * 1.04 + 26)
-      }
-      return Math.round(Math.min(Math.max(width, 64), 340))
+      const heading = measure.measureText(column.name).width + measure.measureText(typeOf(sample.columns[index]!)).width * 0.85 + 34
+      const cells = Array.from({ length: looked }, (_, row) => measure.measureText(show({ view: sample.columns[index]!, row }).text).width * 1.04 + 26)
+      // A few long texts shall not push the other columns out of view.
+      const usual = cells.sort((a, b) => a - b)[Math.floor((cells.length - 1) * 0.94)] ?? 0
+      return Math.round(Math.min(Math.max(heading, usual, 64), 340))
     })
     this.#root.style.setProperty("--columns", `56px ${widths.map((w) => `${w}px`).join(" ")} minmax(0, 1fr)`)
     this.#root.style.setProperty("--row-width", `${56 + widths.reduce((a, b) => a + b, 0)}px`)
@@ -132,7 +129,7 @@ export class ResultGrid {
       const heading = element("span", numeric[index] ? "heading right" : "heading")
       heading.setAttribute("role", "columnheader")
       heading.setAttribute("aria-colindex", String(index + 2))
-      heading.append(element("b", "", column.name), element("i", "", typeOf(column, sample, index)))
+      heading.append(element("b", "", column.name), element("i", "", typeOf(sample.columns[index]!)))
       heading.title = column.declType ? `declared ${column.declType}` : "an expression: type of the first value"
       row.append(heading)
     }
@@ -234,7 +231,7 @@ export class ResultGrid {
     row.classList.toggle("is-active-row", isActiveRow)
     for (let column = 0; column < this.#columns.length; column++) {
       const cell = row.children[column + 1] as HTMLElement
-      const { text, kind } = show(this.#batches[batch]!.cell(local, column))
+      const { text, kind } = show({ view: this.#batches[batch]!.columns[column]!, row: local })
       if (cell.textContent !== text) cell.textContent = text
       const name = `v-${kind}${isActiveRow && this.#active!.column === column ? " is-active" : ""}`
       if (cell.className !== name) cell.className = name
@@ -286,20 +283,26 @@ export class ResultGrid {
   }
 }
 
+export interface CellRef {
+  readonly view: ColumnView
+  readonly row: number
+}
+
 /** How a value looks in one line. */
-export function show(value: Cell): { text: string; kind: "null" | "int" | "real" | "text" | "blob" } {
-  if (value === null) return { text: "NULL", kind: "null" }
-  if (typeof value === "bigint") return { text: value.toString(), kind: "int" }
-  if (typeof value === "number") return Number.isInteger(value) ? { text: String(value), kind: "int" } : { text: String(value), kind: "real" }
-  if (typeof value === "string") return { text: value.length > 400 ? `${value.slice(0, 400)}…` : value, kind: "text" }
-  return { text: `${hex(value.subarray(0, 16))}${value.length > 16 ? "…" : ""} · ${bytes(value.length)}`, kind: "blob" }
+export function show({ view, row }: CellRef): { text: string; kind: string } {
+  const kind = view.storageClass(row)
+  const value = view.value(row)
+  if (value === null) return { text: "NULL", kind }
+  if (value instanceof Uint8Array) return { text: `${hex(value.subarray(0, 16))}${value.length > 16 ? "…" : ""} · ${bytes(value.length)}`, kind }
+  if (typeof value === "string") return { text: value.length > 400 ? `${value.slice(0, 400)}…` : value, kind }
+  return { text: kind === "real" && Number.isInteger(value) ? `${value}.0` : String(value), kind }
 }
 
 /** The whole value as text: what is copied. */
-export function plain(value: Cell): string {
+export function plain({ view, row }: CellRef): string {
+  const value: SqlValue = view.value(row)
   if (value === null) return "NULL"
-  if (value instanceof Uint8Array) return `x'${hex(value)}'`
-  return String(value)
+  return value instanceof Uint8Array ? `x'${hex(value)}'` : String(value)
 }
 
 export function bytes(count: number): string {
@@ -308,18 +311,11 @@ export function bytes(count: number): string {
   return `${(count / 1_000_000).toFixed(1)} MB`
 }
 
-export function storageClass(value: Cell): string {
-  if (value === null) return "NULL"
-  if (typeof value === "string") return "TEXT"
-  if (value instanceof Uint8Array) return "BLOB"
-  return typeof value === "bigint" || Number.isInteger(value) ? "INTEGER" : "REAL"
-}
-
-function typeOf(column: Column, sample: Batch, index: number): string {
+/** The declared type, else what the first row with a value has. */
+function typeOf(column: ColumnView): string {
   if (column.declType) return column.declType.toUpperCase()
-  for (let row = 0; row < Math.min(sample.rowCount, 50); row++) {
-    const value = sample.cell(row, index)
-    if (value !== null) return storageClass(value).toLowerCase()
+  for (let row = 0; row < Math.min(column.rowCount, 50); row++) {
+    if (!column.isNull(row)) return column.storageClass(row)
   }
   return ""
 }

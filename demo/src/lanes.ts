@@ -143,6 +143,9 @@ export class Lane {
     c.lineTo(width, barBase - bar(LONG_FRAME_MS))
     c.stroke()
     c.setLineDash([])
+    c.font = `400 10px ${style.fontFamily}`
+    c.fillStyle = color("--ink-3")
+    c.fillText("50 ms", width - 28, barBase - bar(LONG_FRAME_MS) - 3)
 
     let before: Frame | undefined
     for (const frame of this.#frames) {

@@ -3,8 +3,7 @@
 // Equal Earth projection (Šavrič, Patterson, Jenny 2018): areas compare, and a world
 // of towns shows where people live. Drawing goes in slices; it shares the thread
 // with everything else on the page.
-import type { ResultGrid } from "./grid.ts"
-import type { Batch, Column } from "./database.ts"
+import type { ColumnBatch } from "lix-engine"
 import { fit } from "./lanes.ts"
 import { yieldToPage } from "./probe.ts"
 
@@ -36,7 +35,7 @@ export class ResultMap {
   }
 
   /** Forgets the points. True if a result with these columns can be drawn. */
-  reset(columns: readonly Column[]): boolean {
+  reset(columns: readonly { readonly name: string }[]): boolean {
     const find = (...names: string[]) => columns.findIndex((column) => names.includes(column.name.toLowerCase()))
     const lat = find("lat", "latitude")
     const lon = find("lon", "lng", "long", "longitude")
@@ -49,14 +48,16 @@ export class ResultMap {
     return this.#place !== undefined
   }
 
-  append(batch: Batch): void {
-    const { lat, lon, size } = this.#place ?? { lat: -1, lon: -1, size: -1 }
-    if (lat < 0) return
+  append(batch: ColumnBatch): void {
+    if (!this.#place) return
+    const lat = batch.columns[this.#place.lat]!
+    const lon = batch.columns[this.#place.lon]!
+    const size = batch.columns[this.#place.size]
     for (let row = 0; row < batch.rowCount; row++) {
-      const y = batch.cell(row, lat)
-      const x = batch.cell(row, lon)
+      const y = lat.value(row)
+      const x = lon.value(row)
       if (typeof x !== "number" || typeof y !== "number" || Math.abs(y) > 90 || Math.abs(x) > 180) continue
-      const people = size < 0 ? null : batch.cell(row, size)
+      const people = size?.value(row)
       const radius = typeof people === "number" ? Math.sqrt(people / 9e5) : 0
       this.#data.push(...project(x, y), radius, this.#rows + row)
     }
@@ -109,7 +110,7 @@ export class ResultMap {
       const to = this.#frame(width, height)
       const few = this.#data.length / 4 < 4_000
       c.fillStyle = getComputedStyle(this.#figure).getPropertyValue("--dot")
-      c.globalAlpha = few ? 0.75 : 0.5
+      c.globalAlpha = few ? 0.7 : 0.34
       const end = Math.min(this.#data.length, this.#drawn + SLICE_POINTS * 4)
       for (let i = this.#drawn; i < end; i += 4) {
         const radius = Math.min(few ? 9 : 3.5, Math.max(few ? 1.8 : 0.55, this.#data[i + 2]! * (few ? 2 : 1)))

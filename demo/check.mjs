@@ -1,0 +1,422 @@
+// Drives the built demo in a real Chromium and looks at what a visitor would see.
+//
+// The server sends no COOP or COEP header, so what passes here passes on any static
+// host. Nothing sleeps: every wait is for something on the page and has an end.
+//
+//   node check.mjs [--docs]     CHROMIUM=path picks the browser; --docs renews docs/images
+import assert from "node:assert/strict"
+import { createReadStream, existsSync, mkdirSync, readFileSync, statSync } from "node:fs"
+import { createServer } from "node:http"
+import { extname, join, normalize } from "node:path"
+import { fileURLToPath } from "node:url"
+import sqlite3InitModule from "@sqlite.org/sqlite-wasm"
+import { chromium } from "playwright-core"
+
+const checks = {
+  "the page is not cross-origin isolated, and says so": async ({ page, responses }) => {
+    assert.equal(await page.evaluate(() => crossOriginIsolated), false)
+    assert.equal(await text(page, "#fact-isolated"), "false")
+    for (const response of responses) {
+      const headers = response.headers()
+      assert.equal(headers["cross-origin-opener-policy"], undefined)
+      assert.equal(headers["cross-origin-embedder-policy"], undefined)
+    }
+  },
+
+  "engine and SQLite name their versions": async ({ page }) => {
+    assert.match(await text(page, "#fact-engine"), /^\d+\.\d+\.\d+/)
+    assert.match(await text(page, "#fact-sqlite"), /^3\.\d+\.\d+$/)
+  },
+
+  "the bundled data set is on the page": async ({ page }) => {
+    assert.equal(await rowCount(page), 135_233)
+    assert.match(await text(page, "#status"), /^135,233 rows/)
+    const tables = await page.$$eval("#schema-list details", (items) => items.map((item) => `${item.dataset.table} ${item.querySelector(".count").textContent}`))
+    assert.deepEqual(tables, ["continent 7", "country 252", "kind 18", "place 135,233", "region 3,663"])
+    assert.match(await text(page, "#credit"), /GeoNames.*CC BY 4\.0/s)
+    const licence = await page.evaluate(() => fetch("./CC-BY-4.0.txt").then((response) => response.text()))
+    assert.match(licence, /Attribution 4\.0 International/)
+  },
+
+  "known answers come out": async ({ page }) => {
+    await query(page, "SELECT count(*) AS n, count(population) AS known, sum(population) AS people, min(lat) AS south FROM place")
+    assert.deepEqual(await cells(page, 0), ["135233", "122445", "3133032118", "-54.93355"])
+    await example(page, "Largest cities")
+    assert.equal(await rowCount(page), 250)
+    assert.deepEqual((await cells(page, 0)).slice(0, 4), ["1", "Shanghai", "China", "22315474"])
+    assert.deepEqual((await cells(page, 1)).slice(0, 4), ["2", "Istanbul", "Turkey", "14804116"])
+    assert.deepEqual((await cells(page, 2)).slice(0, 4), ["3", "Buenos Aires", "Argentina", "13076300"])
+    assert.match(await text(page, "#map figcaption"), /^250 points/)
+    await page.click("#grid .grid-body .grid-row:nth-child(2) [role=gridcell]:nth-child(3)")
+    await shoot(page, "result")
+  },
+
+  "every storage class has its look": async ({ page }) => {
+    await example(page, "Every type")
+    const shown = await page.$$eval("#grid .grid-body .grid-row:first-child [role=gridcell]", (all) => all.map((cell) => [cell.className, cell.textContent]))
+    assert.deepEqual(shown.slice(0, 5), [
+      ["v-integer", "9007199254740993"],
+      ["v-real", "0.30000000000000004"],
+      ["v-text", "naïve café ☕"],
+      ["v-null", "NULL"],
+      ["v-blob", "4c697820456e67696e65 · 10 B"],
+    ])
+    assert.match(shown[5][1], /^[0-9a-f]{32}… · 64 B$/)
+    assert.match(shown[6][1], /^\{"sqlite":"3\./)
+    assert.match(await text(page, "#grid .grid-head"), /big_integer.*integer.*text.*blob/s)
+  },
+
+  "every example but the typo answers": async ({ page }) => {
+    const labels = await page.$$eval("#examples button", (buttons) => buttons.map((button) => button.textContent))
+    assert.equal(labels.length, 7)
+    for (const label of labels.slice(0, -1)) {
+      await example(page, label)
+      assert.ok((await rowCount(page)) > 0, `${label} has no rows`)
+    }
+  },
+
+  "a mistake is pointed at": async ({ page }) => {
+    await example(page, "A typo", { fails: true })
+    assert.match(await text(page, "#problem"), /^INVALID \/ SQL_ERROR.*poplation.*line 1, column 14$/s)
+    assert.equal(await text(page, "#sql-paint .wrong"), "poplation")
+    await shoot(page, "error")
+    // The engine counts bytes, the page characters.
+    await query(page, "SELECT 'grün ☕ 🌍', nope FROM place", { fails: true })
+    assert.equal(await text(page, "#sql-paint .wrong"), "nope")
+    assert.match(await text(page, "#problem"), /line 1, column 22$/)
+    await query(page, "SELECT 1; SELECT 2", { fails: true })
+    assert.match(await text(page, "#problem"), /^INVALID \/ SQL_MULTIPLE/)
+    await query(page, "SELECT 'still here' AS answer")
+    assert.equal(await page.isHidden("#problem"), true)
+    assert.deepEqual(await cells(page, 0), ["still here"])
+  },
+
+  "the keyboard is enough": async ({ page }) => {
+    await page.evaluate(() => document.activeElement?.blur())
+    await page.keyboard.press("Tab")
+    assert.equal(await page.evaluate(() => document.activeElement.className), "skip")
+    await page.keyboard.press("Enter")
+    assert.equal(await page.evaluate(() => document.activeElement.id), "sql")
+    await page.keyboard.press("Control+A")
+    await page.keyboard.type("SELECT name, population FROM place WHERE country = 'AT' ORDER BY population DESC")
+    await page.keyboard.press("Control+Enter")
+    await page.waitForSelector("body[data-query=done]", BOUND)
+    assert.deepEqual(await cells(page, 0), ["Vienna", "1691468"])
+    // Out of the editor again (Tab does not indent), over the buttons, into the table.
+    let focused = ""
+    for (let presses = 0; presses < 20 && focused !== "grid"; presses++) {
+      await page.keyboard.press("Tab")
+      focused = await page.evaluate(() => document.activeElement.id)
+      const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle)
+      assert.equal(outline, "solid", `no visible focus on ${focused}`)
+    }
+    assert.equal(focused, "grid")
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("ArrowRight")
+    const active = await page.evaluate(() => document.getElementById(document.getElementById("grid").getAttribute("aria-activedescendant")).textContent)
+    assert.equal(active, (await cells(page, 1))[1])
+    assert.match(await text(page, "#cell"), /^population\s*integer\s*\d+$/)
+  },
+
+  "a hundred thousand rows scroll to the end, a few dozen exist": async ({ page }) => {
+    await query(page, "SELECT id, name, population FROM place ORDER BY id")
+    assert.equal(await rowCount(page), 135_233)
+    await page.focus("#grid")
+    await page.keyboard.press("Control+End")
+    const last = page.locator('#grid [data-row="135232"]')
+    await last.waitFor(BOUND)
+    assert.equal(await last.locator("[role=gridcell]").first().textContent(), "12157610")
+    assert.equal(await last.getAttribute("aria-rowindex"), "135234")
+    assert.ok((await page.$$("#grid .grid-body .grid-row")).length < 80)
+    const box = await last.boundingBox()
+    const view = await page.locator("#grid").boundingBox()
+    assert.ok(box.y >= view.y && box.y + box.height <= view.y + view.height + 1, "the last row is in view")
+    // The same by scrolling: all the way up, then halfway.
+    await page.$eval("#grid", (grid) => grid.scrollTo(0, 0))
+    await page.waitForSelector('#grid [data-row="0"]', BOUND)
+    await page.$eval("#grid", (grid) => grid.scrollTo(0, grid.scrollHeight / 2))
+    await page.waitForSelector('#grid [data-row="67610"]', BOUND)
+  },
+
+  "a table longer than an element can be high still ends": async ({ page }) => {
+    await query(page, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000) SELECT i, i * i AS square FROM n")
+    assert.equal(await rowCount(page), 1_000_000)
+    await page.focus("#grid")
+    await page.keyboard.press("Control+End")
+    const last = page.locator('#grid [data-row="999999"]')
+    await last.waitFor(BOUND)
+    assert.deepEqual(await last.locator("[role=gridcell]").allTextContents(), ["1000000", "1000000000000"])
+    await page.keyboard.press("ArrowUp")
+    await page.waitForFunction(() => document.querySelector("#cell code")?.textContent === "999998000001", null, BOUND)
+  },
+
+  "what is written is counted, shown and exported": async ({ page }) => {
+    await query(page, "CREATE TABLE visit (id INTEGER PRIMARY KEY, place INTEGER NOT NULL REFERENCES place (id), note TEXT)")
+    await query(page, "INSERT INTO visit (place, note) SELECT id, 'coffee' FROM place WHERE name = 'Vienna'")
+    assert.match(await text(page, "#status"), /last rowid \d+ · \d+ rows? changed/)
+    await page.waitForFunction(() => /^[1-9]\d*$/.test(document.querySelector('details[data-table="visit"] .count')?.textContent ?? ""), null, BOUND)
+    const written = Number(await text(page, 'details[data-table="visit"] .count'))
+    const [download] = await Promise.all([page.waitForEvent("download", BOUND), page.click("#export")])
+    assert.equal(download.suggestedFilename(), "places.sqlite")
+    const rows = await readDatabase(readFileSync(await download.path()), [
+      "PRAGMA integrity_check",
+      "SELECT count(*) FROM visit WHERE note = 'coffee'",
+      "SELECT count(*) FROM place",
+    ])
+    assert.deepEqual(rows, [[["ok"]], [[written]], [[135_233]]])
+  },
+
+  "a SQLite file the visitor picks opens": async ({ page }) => {
+    await page.setInputFiles("#file", { name: "orchard.db", mimeType: "application/octet-stream", buffer: await makeOrchard() })
+    await page.waitForSelector("body[data-query=done]", BOUND)
+    assert.match(await text(page, "#source"), /^orchard\.db/)
+    assert.equal(await page.isHidden("#credit"), true)
+    await page.waitForFunction(() => document.querySelector('details[data-table="tree"] .count')?.textContent === "1,200", null, BOUND)
+    await query(page, "SELECT kind, count(*) AS trees, round(avg(height), 2) AS height, sum(photo IS NULL) AS unseen FROM tree GROUP BY kind ORDER BY kind")
+    assert.deepEqual(await cells(page, 0), ["apple", "400", "3.49", "200"])
+    assert.deepEqual(await cells(page, 2), ["plum", "400", "3.51", "200"])
+    await query(page, "SELECT * FROM tall ORDER BY id LIMIT 1")
+    assert.deepEqual((await cells(page, 0)).slice(0, 2), ["50", "plum"])
+  },
+
+  "a file in WAL mode opens too, dropped on the page": async ({ page }) => {
+    const wal = await makeOrchard()
+    wal[18] = wal[19] = 2 // what `PRAGMA journal_mode = WAL` leaves in the header
+    const data = await page.evaluateHandle((base64) => {
+      const transfer = new DataTransfer()
+      transfer.items.add(new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], "wal.db"))
+      return transfer
+    }, wal.toString("base64"))
+    for (const type of ["dragenter", "dragover", "drop"]) await page.dispatchEvent("body", type, { dataTransfer: data })
+    await page.waitForSelector("body[data-query=done]", BOUND)
+    assert.equal(await page.textContent("#problem"), "")
+    assert.match(await text(page, "#source"), /^wal\.db/)
+    assert.equal(await rowCount(page), 1_200)
+  },
+
+  "a file that is no database is refused, and the open one stays": async ({ page }) => {
+    await page.setInputFiles("#file", { name: "letter.txt", mimeType: "text/plain", buffer: Buffer.from("Dear engine,\n".repeat(400)) })
+    await page.waitForSelector("#problem:not([hidden])", BOUND)
+    assert.match(await text(page, "#problem"), /^CORRUPT \/ IMAGE_INVALID.*letter\.txt was not opened/s)
+    await query(page, "SELECT count(*) AS n FROM tree")
+    assert.deepEqual(await cells(page, 0), ["1200"])
+  },
+
+  "200,000 row writes leave the page alone": async ({ page }) => {
+    const measured = {}
+    for (const workload of ["bound", "bulk"]) {
+      await page.selectOption("#workload", workload)
+      await page.evaluate(() => (window.longTasks = []))
+      await page.click("#run-worker")
+      await finished(page, "worker")
+      measured[`${workload} worker`] = await lane(page, "worker")
+      const seenOutside = await page.evaluate(() => Math.max(0, ...window.longTasks))
+      assert.ok(seenOutside < 50, `a long task of ${seenOutside} ms during the worker run (${workload})`)
+      await page.click("#run-main")
+      await finished(page, "main")
+      measured[`${workload} main`] = await lane(page, "main")
+      assert.ok((await page.evaluate(() => window.longTasks.length)) >= 0)
+    }
+    const [worker, main] = [measured["bulk worker"], measured["bulk main"]]
+    console.log(`       bound inserts: worker ${measured["bound worker"].block} ms, main thread ${measured["bound main"].block} ms`)
+    console.log(`longest main-thread block during 200,000 row writes: worker ${worker.block} ms, main thread ${main.block} ms`)
+    await shoot(page, "heavy-write")
+    assert.ok(worker.block < 50, `worker: ${worker.block} ms`)
+    assert.ok(measured["bound worker"].block < 50, `worker, bound inserts: ${measured["bound worker"].block} ms`)
+    // The control: a probe that sees nothing would pass the line above.
+    assert.ok(main.block >= 50 && main.block > 2 * worker.block, `the probe saw only ${main.block} ms on the main thread`)
+    assert.ok(worker.frames > main.frames, `worker drew ${worker.frames} frames, main ${main.frames}`)
+  },
+
+  "light, dark and narrow": async ({ page }) => {
+    await page.reload()
+    await page.waitForSelector("body[data-ready]", BOUND)
+    await page.click("#run-both")
+    await page.waitForSelector("body[data-race=done]", BOUND)
+    await page.click('#grid [data-row="3"] [role=gridcell]:nth-child(2)')
+    await page.mouse.move(5, 500)
+    const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor)
+    const light = await background()
+    await shoot(page, "light")
+    if (docs) await shoot(page, "../../docs/images/demo")
+    await page.click("#theme")
+    assert.notEqual(await background(), light)
+    assert.equal(await page.getAttribute("html", "data-theme"), "dark")
+    await page.mouse.move(5, 500)
+    await shoot(page, "dark")
+    if (docs) await shoot(page, "../../docs/images/demo-dark")
+    await page.reload()
+    await page.waitForSelector("body[data-ready]", BOUND)
+    assert.equal(await page.getAttribute("html", "data-theme"), "dark", "the choice is remembered")
+    await page.click("#theme")
+    await page.setViewportSize({ width: 420, height: 900 })
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+    assert.ok(overflow <= 0, `${overflow} px too wide for a phone`)
+    await shoot(page, "narrow", { fullPage: true })
+  },
+
+  "everything that can be pressed has a name": async ({ page }) => {
+    const nameless = await page.$$eval("button, input, select, textarea, summary, a, [role=grid]", (all) =>
+      all.filter((item) => !(item.getAttribute("aria-label") || item.textContent.trim() || item.labels?.length)).map((item) => item.outerHTML),
+    )
+    assert.deepEqual(nameless, [])
+  },
+
+  "nothing was asked of another host, nothing failed": async ({ origin, requests, problems }) => {
+    for (const url of requests) assert.ok(url.startsWith(origin) || /^(data|blob):/.test(url), url)
+    assert.deepEqual(problems, [])
+  },
+}
+
+async function main() {
+  if (!existsSync(join(dist, "index.html"))) throw new Error("demo/dist is missing; run `npm run build` in demo first")
+  const { server, origin } = await serve(dist)
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync".split(" "),
+  })
+  let passed = 0
+  let failed = 0
+  try {
+    const page = await browser.newPage({ viewport: { width: 1600, height: 1000 }, colorScheme: "light", reducedMotion: "no-preference" })
+    const world = { page, origin, requests: [], responses: [], problems: [] }
+    page.on("request", (request) => world.requests.push(request.url()))
+    page.on("response", (response) => {
+      world.responses.push(response)
+      if (response.status() >= 400) world.problems.push(`${response.status()} ${response.url()}`)
+    })
+    page.on("console", (message) => ["error", "warning"].includes(message.type()) && world.problems.push(message.text()))
+    page.on("pageerror", (error) => world.problems.push(String(error)))
+    // A witness of our own, beside the page's probe.
+    await page.addInitScript(() => {
+      window.longTasks = []
+      new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map((entry) => entry.duration))).observe({ type: "longtask" })
+    })
+    await page.goto(origin)
+    await page.waitForSelector("body[data-ready]", BOUND).catch(async (error) => {
+      throw new Error(`the page did not get ready: ${await page.textContent("#problem")} ${world.problems.join("; ")}`, { cause: error })
+    })
+    for (const [name, check] of Object.entries(checks)) {
+      try {
+        await check(world)
+        passed += 1
+        console.log(`ok     ${name}`)
+      } catch (error) {
+        failed += 1
+        console.log(`FAILED ${name}\n${String(error.stack ?? error).replace(/^/gm, "       ")}`)
+        await shoot(page, `failed-${failed}`).catch(() => {})
+      }
+    }
+  } finally {
+    await browser.close()
+    server.close()
+  }
+  console.log(`demo: ${passed} passed, ${failed} failed`)
+  process.exitCode = failed === 0 ? 0 : 1
+}
+
+// ── What a visitor does and sees ───────────────────────────────────────────
+
+async function query(page, sql, { fails = false } = {}) {
+  await page.fill("#sql", sql)
+  await page.press("#sql", "Control+Enter")
+  await settled(page, fails)
+}
+
+async function example(page, label, { fails = false } = {}) {
+  await page.click(`#examples button:text-is("${label}")`)
+  await settled(page, fails)
+}
+
+async function settled(page, fails) {
+  await page.waitForSelector("body[data-query=done]", BOUND)
+  const problem = (await page.isHidden("#problem")) ? "" : await text(page, "#problem")
+  assert.equal(problem !== "", fails, problem || "no error was shown")
+}
+
+async function finished(page, kind) {
+  await page.waitForSelector("body[data-race=done]", BOUND)
+  assert.equal(await page.getAttribute(`#lane-${kind}`, "data-state"), "done", await text(page, `#lane-${kind}`))
+}
+
+async function lane(page, kind) {
+  const data = await page.$eval(`#lane-${kind}`, (element) => ({ ...element.dataset }))
+  return { block: Number(data.longestBlockMs), frames: Number(data.frames) }
+}
+
+async function text(page, selector) {
+  return (await page.textContent(selector, BOUND)).trim()
+}
+
+async function rowCount(page) {
+  return Number(await page.getAttribute("#grid", "data-rows"))
+}
+
+/** The cells of a row in view, once the table has drawn it. */
+async function cells(page, row) {
+  return page.locator(`#grid [data-row="${row}"] [role=gridcell]`).allTextContents()
+}
+
+async function shoot(page, name, options = {}) {
+  await page.evaluate(() => document.fonts.ready)
+  await page.screenshot({ path: join(shots, `${name}.png`), ...options })
+}
+
+// ── Databases made by SQLite's own build ───────────────────────────────────
+
+async function makeOrchard() {
+  const sqlite3 = await sqlite3InitModule()
+  const db = new sqlite3.oo1.DB(":memory:", "c")
+  db.exec(`
+    CREATE TABLE tree (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, height REAL, planted TEXT, photo BLOB);
+    CREATE VIEW tall AS SELECT * FROM tree WHERE height > 5.9;
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1200)
+    INSERT INTO tree SELECT i, CASE i % 3 WHEN 0 THEN 'apple' WHEN 1 THEN 'pear' ELSE 'plum' END, 1 + (i % 51) / 10.0, date('2001-01-01', i || ' days'), CASE i % 2 WHEN 0 THEN zeroblob(i % 7 + 1) END FROM n;
+  `)
+  const image = sqlite3.capi.sqlite3_js_db_export(db)
+  db.close()
+  return Buffer.from(image)
+}
+
+async function readDatabase(image, queries) {
+  const sqlite3 = await sqlite3InitModule()
+  const db = new sqlite3.oo1.DB(":memory:", "c")
+  const pointer = sqlite3.wasm.allocFromTypedArray(image)
+  const flags = sqlite3.capi.SQLITE_DESERIALIZE_FREEONCLOSE | sqlite3.capi.SQLITE_DESERIALIZE_RESIZEABLE
+  db.checkRc(sqlite3.capi.sqlite3_deserialize(db.pointer, "main", pointer, image.length, image.length, flags))
+  const results = queries.map((sql) => db.selectArrays(sql))
+  db.close()
+  return results
+}
+
+// ── A static host with no special headers ──────────────────────────────────
+
+async function serve(root) {
+  const server = createServer((request, response) => {
+    const path = normalize(decodeURIComponent(new URL(request.url, "http://localhost").pathname))
+    const file = join(root, path.endsWith("/") ? `${path}index.html` : path)
+    if (!file.startsWith(root) || !existsSync(file) || !statSync(file).isFile()) return response.writeHead(404).end()
+    response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream" })
+    createReadStream(file).pipe(response)
+  })
+  await new Promise((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", resolve))
+  return { server, origin: `http://127.0.0.1:${server.address().port}/` }
+}
+
+const here = fileURLToPath(new URL(".", import.meta.url))
+const docs = process.argv.includes("--docs")
+const dist = join(here, "dist")
+const shots = join(here, "../out/demo")
+const BOUND = { timeout: 60_000 }
+const TYPES = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".wasm": "application/wasm",
+  ".woff2": "font/woff2",
+  ".txt": "text/plain; charset=utf-8",
+}
+
+mkdirSync(shots, { recursive: true })
+await main()
