@@ -89,8 +89,8 @@ export declare const FrameSchema: GenMessage<Frame>;
  * [life.failed] says. There are no acknowledgements and no messages in between but events.
  * [answer.order] Requests MUST run one at a time in the order in which they arrive, and be answered in that order.
  * [answer.overtaking] Only these answers may overtake: the one to cancel, the one of a request that a cancel removed,
- * and refusals that need no look at the database (PROTOCOL, LIFECYCLE, LIMIT/INFLIGHT, LIMIT/LIMIT_EXCEEDED for
- * attachments, UNIMPLEMENTED/CALL_UNKNOWN).
+ * and refusals that need no look at the database (PROTOCOL, UNIMPLEMENTED, LIFECYCLE, LIMIT/INFLIGHT, and
+ * LIMIT/LIMIT_EXCEEDED for frames and attachments).
  *
  * @generated from message lix.engine.v1.Request
  */
@@ -830,7 +830,8 @@ export declare type ExecBatchRequest = Message<"lix.engine.v1.ExecBatchRequest">
   /**
    * The statements. [batch.empty] None is fine and answers no items.
    *
-   * [batch.no-cursor] A statement with ROW_MODE_CURSOR fails with INVALID/OPTION_INVALID, subject rows.
+   * [batch.no-cursor] If one has ROW_MODE_CURSOR the request fails with INVALID/OPTION_INVALID, subject such as
+   * statements[2].rows, batch_index its position, and nothing runs.
    *
    * @generated from field: repeated lix.engine.v1.ExecRequest statements = 1;
    */
@@ -912,12 +913,15 @@ export declare const ExecBatchResponseSchema: GenMessage<ExecBatchResponse>;
  * Get more rows of a cursor. Needs CAPABILITY_CURSORS.
  *
  * [cursor.snapshot] A cursor yields the rows as they were when its exec ran, whatever is written meanwhile.
- * [cursor.spool-limit] To keep that promise an engine reads the rest of open cursors into memory before it writes; if
- * that takes more than Limits.max_result_bytes, the write fails with LIMIT/CURSOR_SPOOL_LIMIT and does nothing.
+ * [cursor.spool-limit] To keep that promise an engine reads the rest of open cursors into memory before a statement that
+ * writes or rolls back to a savepoint; if that takes more than Limits.max_result_bytes, the statement fails with
+ * LIMIT/CURSOR_SPOOL_LIMIT and does nothing.
  * [cursor.interleave] Between fetches other requests run, other cursors are read.
- * [cursor.rollback] ROLLBACK, ROLLBACK TO and a rollback that SQLite does by itself end all cursors.
+ * [cursor.rollback] A ROLLBACK of the whole transaction, also one that SQLite does by itself, ends all cursors.
  * [cursor.schema-change] A statement that changes the schema ends all cursors.
- * [cursor.commit] COMMIT and RELEASE do not end cursors.
+ * [cursor.commit] COMMIT, RELEASE and ROLLBACK TO do not end cursors.
+ * [cursor.failed] If the statement fails while later rows are read, the fetch that meets the failure is answered with the
+ * error, and the cursor has ended.
  *
  * @generated from message lix.engine.v1.FetchRequest
  */
@@ -1061,8 +1065,9 @@ export declare type InitRequest = Message<"lix.engine.v1.InitRequest"> & {
    * The content the database starts with. Absent: what the storage holds, or an empty database.
    *
    * [init.seed] The database then holds exactly the image's content.
-   * [init.seed-invalid] Bytes that are not a complete and sound SQLite database make init fail with
-   * CORRUPT/IMAGE_INVALID before anything is touched. Zero bytes are not a database.
+   * [init.seed-invalid] Bytes that are not a SQLite database make init fail with CORRUPT/IMAGE_INVALID before anything is
+   * touched. An engine checks at least the header, the length that it implies, and that the schema can be read; damage
+   * that lies deeper may show only later, as CORRUPT/DATABASE_CORRUPT. Zero bytes are not a database.
    * [init.seed-wal] An image that was written in write-ahead-log mode is a sound image.
    *
    * @generated from oneof lix.engine.v1.InitRequest.seed
@@ -1519,7 +1524,6 @@ export declare const SaveResponseSchema: GenMessage<SaveResponse>;
  * Stop another request.
  *
  * [cancel.at-once] It is answered at once, ahead of the queue, whatever runs.
- * [cancel.exempt] init, close and other cancels cannot be cancelled: CANCEL_OUTCOME_TOO_LATE.
  *
  * @generated from message lix.engine.v1.CancelRequest
  */
@@ -1984,7 +1988,7 @@ export declare const ControlRequestSchema: GenMessage<ControlRequest>;
  */
 export declare type SetClock = Message<"lix.engine.v1.SetClock"> & {
   /**
-   * [control.set-clock] True: time stands still at 0 until advance_clock moves it. False: real time.
+   * [control.set-clock] True: time stands still until advance_clock moves it. False: real time.
    *
    * @generated from field: bool manual = 1;
    */
@@ -2084,7 +2088,7 @@ export declare const CrashNowSchema: GenMessage<CrashNow>;
  */
 export declare type ControlResponse = Message<"lix.engine.v1.ControlResponse"> & {
   /**
-   * Virtual time in milliseconds since the clock became manual. 0 in real time.
+   * What the session's clock shows, in milliseconds. Only differences mean something.
    *
    * @generated from field: uint64 clock_ms = 1;
    */
