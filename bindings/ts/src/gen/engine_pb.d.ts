@@ -913,15 +913,15 @@ export declare const ExecBatchResponseSchema: GenMessage<ExecBatchResponse>;
  * Get more rows of a cursor. Needs CAPABILITY_CURSORS.
  *
  * [cursor.snapshot] A cursor yields the rows as they were when its exec ran, whatever is written meanwhile.
- * [cursor.spool-limit] To keep that promise an engine reads the rest of open cursors into memory before a statement that
- * writes or rolls back to a savepoint; if that takes more than Limits.max_result_bytes, the statement fails with
+ * [cursor.spool-limit] To keep that promise an engine reads the rest of open cursors into memory before a statement
+ * that writes or rolls back to a savepoint; if that takes more than Limits.max_result_bytes, the statement fails with
  * LIMIT/CURSOR_SPOOL_LIMIT and does nothing.
  * [cursor.interleave] Between fetches other requests run, other cursors are read.
  * [cursor.rollback] A ROLLBACK of the whole transaction, also one that SQLite does by itself, ends all cursors.
  * [cursor.schema-change] A statement that changes the schema ends all cursors.
  * [cursor.commit] COMMIT, RELEASE and ROLLBACK TO do not end cursors.
- * [cursor.failed] If the statement fails while later rows are read, the fetch that meets the failure is answered with the
- * error, and the cursor has ended.
+ * [cursor.failed] If the statement fails while later rows are read, the fetch that meets the failure is answered with
+ * the error, and the cursor has ended.
  *
  * @generated from message lix.engine.v1.FetchRequest
  */
@@ -1065,9 +1065,9 @@ export declare type InitRequest = Message<"lix.engine.v1.InitRequest"> & {
    * The content the database starts with. Absent: what the storage holds, or an empty database.
    *
    * [init.seed] The database then holds exactly the image's content.
-   * [init.seed-invalid] Bytes that are not a SQLite database make init fail with CORRUPT/IMAGE_INVALID before anything is
-   * touched. An engine checks at least the header, the length that it implies, and that the schema can be read; damage
-   * that lies deeper may show only later, as CORRUPT/DATABASE_CORRUPT. Zero bytes are not a database.
+   * [init.seed-invalid] Bytes that are not a SQLite database make init fail with CORRUPT/IMAGE_INVALID before
+   * anything is touched. An engine checks at least the header, the length that it implies, and that the schema can be
+   * read; damage that lies deeper may show only later, as CORRUPT/DATABASE_CORRUPT. Zero bytes are not a database.
    * [init.seed-wal] An image that was written in write-ahead-log mode is a sound image.
    *
    * @generated from oneof lix.engine.v1.InitRequest.seed
@@ -1370,8 +1370,9 @@ export declare const InitResponseSchema: GenMessage<InitResponse>;
 export declare type Limits = Message<"lix.engine.v1.Limits"> & {
   /**
    * [limit.frame] Longest frame that the engine receives, in bytes, without attachments. On message transports a
-   * longer one is answered with LIMIT/LIMIT_EXCEEDED, subject max_frame_bytes, if its id can be read; byte streams end,
-   * see the rule on their length prefix. Frames of the engine are bounded by max_result_bytes instead. Usually 64 MiB.
+   * longer one is answered with LIMIT/LIMIT_EXCEEDED, subject max_frame_bytes, if its id can be read; byte streams
+   * end, see the rule on their length prefix. Frames of the engine are bounded by max_result_bytes instead. Usually
+   * 64 MiB.
    *
    * @generated from field: uint32 max_frame_bytes = 1;
    */
