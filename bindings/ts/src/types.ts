@@ -1,0 +1,280 @@
+/**
+ * What a user of the package meets: the engine, its options and its results. No code.
+ */
+
+import type { ColumnBatch } from "./columns.js"
+import type { EngineError } from "./errors.js"
+
+/**
+ * A SQLite database behind messages. Made by `createWorkerEngine`, `createMainMemoryEngine` or
+ * `createEngine`; nothing here says which.
+ *
+ * Requests run in the order of the calls, one at a time. There is one connection, so a raw `exec`
+ * joins whatever transaction is open; callers that do not know each other go through the Kysely
+ * dialect, which keeps them apart.
+ *
+ * ```ts
+ * const engine = createWorkerEngine()
+ * await engine.init()
+ * await engine.exec("create table note (id integer primary key, text text)")
+ * await engine.exec("insert into note (text) values (?)", ["hello"])
+ * const { rows } = await engine.exec("select * from note")
+ * await engine.close()
+ * ```
+ */
+export interface LixEngine {
+  /**
+   * Opens the database. Calls made while this is under way wait for it; calls before it reject with
+   * `LIFECYCLE/NOT_INITIALIZED`. After a failure it may be called again.
+   */
+  init(options?: InitOptions): Promise<InitResult>
+
+  /**
+   * Runs one statement.
+   *
+   * ```ts
+   * const { rows } = await engine.exec<{ id: number }>("select id from note where text = ?", ["hello"])
+   * const { changes } = await engine.exec("delete from note where id = :id", { id: 1 })
+   * ```
+   */
+  exec<Row = RowObject>(sql: string, params?: Params, options?: ExecOptions & { rowMode?: "object" }): Promise<ExecResult<Row>>
+  exec(sql: string, params: Params | undefined, options: ExecOptions & { rowMode: "array" }): Promise<ExecResult<SqlValue[]>>
+  exec(sql: string, params: Params | undefined, options: ExecOptions & { rowMode: "columns" }): Promise<ColumnarResult>
+
+  /**
+   * Runs a list of statements in one exchange, in order, without a transaction of its own: put
+   * `begin` and `commit` into the list if it must be one.
+   *
+   * The first failing statement ends the batch: the promise rejects with its error, which carries
+   * `batchIndex`, `sql` and the `results` so far, and what ran before it stays. With
+   * `onError: "continue"` all statements run and each failure takes its place in `results`.
+   */
+  execBatch<Row = RowObject>(batch: readonly Statement[], options?: BatchOptions & { onError?: "stop"; rowMode?: "object" }): Promise<{ results: ExecResult<Row>[] }>
+  execBatch(batch: readonly Statement[], options: BatchOptions & { onError?: "stop"; rowMode: "array" }): Promise<{ results: ExecResult<SqlValue[]>[] }>
+  execBatch(batch: readonly Statement[], options: BatchOptions & { onError?: "stop"; rowMode: "columns" }): Promise<{ results: ColumnarResult[] }>
+  execBatch(batch: readonly Statement[], options: BatchOptions): Promise<{ results: BatchOutcome[] }>
+
+  /**
+   * Iterates a result without holding all of it: one batch is in hand and one on its way. Nothing
+   * is sent before the first `next()`; leaving the loop early closes the cursor.
+   *
+   * ```ts
+   * for await (const note of engine.stream<{ text: string }>("select text from note")) print(note.text)
+   * for await (const rows of engine.stream("select text from note").batches()) table.append(rows)
+   * ```
+   */
+  stream<Row = RowObject>(sql: string, params?: Params, options?: StreamOptions & { rowMode?: "object" }): RowStream<Row, Row[]>
+  stream(sql: string, params: Params | undefined, options: StreamOptions & { rowMode: "array" }): RowStream<SqlValue[], SqlValue[][]>
+  stream(sql: string, params: Params | undefined, options: StreamOptions & { rowMode: "columns" }): RowStream<never, ColumnBatch>
+
+  /** The database file as of now. Rejects with `TRANSACTION/IN_TRANSACTION` inside a transaction. */
+  export(): Promise<ArrayBuffer>
+
+  /**
+   * Finishes the calls made before it, rolls back an open transaction and ends the engine. Calls
+   * made after it reject. Calling it again returns the same promise; on an engine that has already
+   * failed it resolves.
+   */
+  close(): Promise<void>
+
+  /** Ends the engine at once, even in the middle of a statement; waiting calls reject with `LIFECYCLE/TRANSPORT_CLOSED`. */
+  terminate(): void
+
+  /**
+   * Listens for events. All kinds but `closed` must be asked for in `init({ events })`. Returns the
+   * function that stops listening.
+   */
+  on<Kind extends keyof EngineEvents>(kind: Kind, listener: (event: EngineEvents[Kind]) => void): () => void
+
+  /** The session as the newest answer reported it. */
+  readonly state: SessionState
+}
+
+/** What can be bound to a parameter: by position, or by name with or without the `:`, `@` or `$`. */
+export type Params = readonly unknown[] | { readonly [name: string]: unknown }
+
+/** One statement of a batch. */
+export interface Statement {
+  readonly sql: string
+  readonly params?: Params | undefined
+}
+
+/**
+ * How SQLite integers become JavaScript values.
+ *
+ * - `"auto"`: `number`, and `bigint` beyond ±(2^53 − 1). Never loses, never throws.
+ * - `"number"`: `number`; beyond ±(2^53 − 1) the call rejects with `INVALID/INTEGER_UNSAFE`.
+ * - `"bigint"`: always `bigint`.
+ * - `"string"`: always decimal text.
+ */
+export type IntegerPolicy = "auto" | "number" | "bigint" | "string"
+
+/** A row as an object (of two columns with one name the last wins), an array, or a column of a batch. */
+export type RowMode = "object" | "array" | "columns"
+
+/** A SQLite integer under the chosen {@link IntegerPolicy}. */
+export type SqlInteger = number | bigint | string
+
+/** A cell as it comes out. */
+export type SqlValue = null | number | bigint | string | Uint8Array
+
+/** A row in the default mode. */
+export type RowObject = { [column: string]: SqlValue }
+
+/** How the rows of a result are to look. */
+export interface ResultOptions {
+  /** Default `"object"`. */
+  rowMode?: RowMode | undefined
+  /** Default: the policy given to `init`, else `"auto"`. */
+  integers?: IntegerPolicy | undefined
+  /** What to do with TEXT that is not valid UTF-8: replace the broken bytes by U+FFFD (default) or hand out the bytes. */
+  invalidText?: "replace" | "bytes" | undefined
+}
+
+/** Options of one call. */
+export interface ExecOptions extends ResultOptions {
+  /**
+   * Asks the engine to drop the call. A call that has not started rejects with
+   * `INTERRUPTED/CANCELLED`; one that has may still succeed, so the promise settles with whatever
+   * the engine answers.
+   */
+  signal?: AbortSignal | undefined
+  /** Ends the statement with `INTERRUPTED/TIMEOUT` when it runs longer. */
+  timeoutMs?: number | undefined
+}
+
+/** Options of `execBatch`; `timeoutMs` holds for each statement. */
+export interface BatchOptions extends ExecOptions {
+  /** Default `"stop"`. */
+  onError?: "stop" | "continue" | undefined
+}
+
+/** Options of `stream`. A batch ends at whichever bound comes first; it always has one row at least. */
+export interface StreamOptions extends ExecOptions {
+  /** Default 4096. */
+  batchRows?: number | undefined
+  /** Default 256 KiB. */
+  batchBytes?: number | undefined
+}
+
+/** A column of a result. */
+export interface ResultColumn {
+  readonly name: string
+  /** As declared in the table; absent for expressions. */
+  readonly declType?: string | undefined
+}
+
+/** What every result has. */
+export interface ResultHead {
+  /** Empty for statements that return nothing. */
+  readonly columns: readonly ResultColumn[]
+  /** Rows changed; absent for read-only statements. */
+  readonly changes?: SqlInteger
+  /** Absent unless the statement inserted a row. */
+  readonly lastInsertRowid?: SqlInteger
+  /** The session after the statement. */
+  readonly state: SessionState
+}
+
+/** The answer to `exec`. */
+export interface ExecResult<Row = RowObject> extends ResultHead {
+  readonly rows: Row[]
+}
+
+/** The answer to `exec` with `rowMode: "columns"`. */
+export interface ColumnarResult extends ResultHead {
+  readonly batch: ColumnBatch
+}
+
+/** One entry of a batch's results. */
+export type BatchOutcome = ExecResult | ExecResult<SqlValue[]> | ColumnarResult | EngineError
+
+/** The rows of a stream, one by one or batch by batch. One pass over one of the two. */
+export interface RowStream<Row, Batch> extends AsyncIterable<Row> {
+  /** The rows as they arrive; in mode `"columns"` the only way. */
+  batches(): AsyncIterableIterator<Batch>
+}
+
+/** What SQLite and the engine say about the session after a call. */
+export interface SessionState {
+  /** SQLite's own word, not guessed from the SQL. */
+  readonly inTransaction: boolean
+  /** Outermost commits that changed something, since `init`. */
+  readonly commitSeq: number
+  /** The newest `commitSeq` known to be stored. */
+  readonly savedSeq: number
+}
+
+/** What a listener may ask for in `init`. */
+export type EventKind = "commit" | "autosave" | "plugin" | "log"
+
+/** Options of `init`. */
+export interface InitOptions {
+  /**
+   * A database file to start from. An `ArrayBuffer` is transferred: it is gone for its owner, with
+   * `byteLength` 0, even when `init` fails. A view (`Uint8Array`) that spans its whole buffer is
+   * transferred too; a view of a part is copied.
+   */
+  blob?: ArrayBuffer | Uint8Array | undefined
+  /** Where the database is stored. Default `"memory"`. */
+  storage?: "memory" | "opfs" | "file" | undefined
+  /** The name in that storage; ignored by `"memory"`. */
+  path?: string | undefined
+  /** Which events are sent. Default: none but `closed`. */
+  events?: readonly EventKind[] | undefined
+  /** The integer policy of calls that do not name one. Default `"auto"`. */
+  integers?: IntegerPolicy | undefined
+  /** Capabilities without which `init` is to fail with `UNIMPLEMENTED/CAPABILITY_MISSING`. */
+  required?: readonly Capability[] | undefined
+}
+
+/** Optional abilities an engine may announce. Open: a newer engine may have more. */
+export type Capability =
+  | "PERSISTENCE" | "AUTOSAVE" | "CURSORS" | "NAMED_PARAMS" | "BULK_BIND" | "SCOPES" | "CANCEL_RUNNING"
+  | "PLUGINS_ESM" | "PLUGINS_WASM" | "PLUGINS_BUILTIN" | "MANUAL_CLOCK" | "FAULTS"
+
+/** The answer to `init`. */
+export interface InitResult {
+  readonly engineName: string
+  readonly engineVersion: string
+  readonly sqliteVersion: string
+  /** Absent until the engine has a schema of its own. */
+  readonly schemaVersion?: string
+  readonly capabilities: {
+    readonly persistence: "memory" | "opfs" | "file"
+    readonly announced: readonly Capability[]
+  }
+  readonly limits: Limits
+  /** Stored content was found and opened. */
+  readonly restored: boolean
+}
+
+/** What the engine refuses to exceed. */
+export interface Limits {
+  readonly maxFrameBytes: number
+  readonly maxAttachmentBytes: number
+  readonly maxSqlBytes: number
+  readonly maxParams: number
+  readonly maxBatchStatements: number
+  readonly maxOpenCursors: number
+  /** Calls beyond this wait on the caller's side. */
+  readonly maxInflight: number
+  readonly maxResultBytes: number
+}
+
+/** The events by their name. */
+export interface EngineEvents {
+  /** After each outermost commit that changed something, before the call that caused it settles. */
+  commit: { readonly seq: number; readonly commitSeq: number }
+  autosave: {
+    readonly seq: number
+    readonly phase: "scheduled" | "started" | "saved" | "failed"
+    readonly commitSeq: number
+    readonly bytes: number
+    readonly error?: EngineError
+  }
+  plugin: { readonly seq: number; readonly pluginKey: string; readonly error?: EngineError }
+  log: { readonly seq: number; readonly level: "debug" | "info" | "warn" | "error"; readonly text: string }
+  /** The engine ended without being asked to: a defect, a lost worker. Sent once. */
+  closed: { readonly error: EngineError }
+}

@@ -1,0 +1,23 @@
+/**
+ * The Dedicated Worker's script: loads the wasm and forwards bytes. Imports nothing by bare name, so
+ * that it runs unbundled.
+ *
+ * A worker named `lix-engine-conformance` also answers the control calls that test suites use.
+ */
+
+import { openShell } from "./load-wasm.js"
+import { createPump } from "./pump.js"
+
+const scope = globalThis as unknown as {
+  readonly name?: string
+  onmessage: ((event: MessageEvent) => void) | null
+  postMessage(message: unknown, transfer: Transferable[]): void
+}
+
+const pump = createPump(openShell(scope.name === "lix-engine-conformance"), (frame, attachments) => {
+  if (attachments.length === 0) return scope.postMessage({ v: 1, frame: frame.buffer }, [frame.buffer as ArrayBuffer])
+  const buffers = attachments.map((each) => each.buffer as ArrayBuffer)
+  scope.postMessage({ v: 1, frame: frame.buffer, attachments: buffers }, [frame.buffer as ArrayBuffer, ...buffers])
+})
+
+scope.onmessage = ({ data }) => pump.receive(data)
