@@ -181,6 +181,7 @@ reasons! {
         StorageQuota = "STORAGE_QUOTA",
         StorageExists = "STORAGE_EXISTS",
         StorageMissing = "STORAGE_MISSING",
+        StorageReadonly = "STORAGE_READONLY",
         StorageFailed = "STORAGE_FAILED",
     }
     Corrupt {

@@ -1,0 +1,244 @@
+//! One database: its image, its connection, its compiled statements, and the count of what was
+//! committed to it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hashlink::LruCache;
+use lix_engine_protocol::{Error, Reason, Result};
+
+use crate::cursor::Cursors;
+use crate::image::Image;
+use crate::sqlite::{Link, Prepared, Statement};
+use crate::vfs::SharedImage;
+use crate::{Attachment, Platform, Snapshot};
+
+/// An open database.
+pub(crate) struct Database {
+    /// Cursors and statements hold on to the link and go first.
+    pub(crate) cursors: Cursors,
+    statements: LruCache<Box<str>, CompiledStatement>,
+    pub(crate) link: Rc<Link>,
+    image: SharedImage,
+    commit_seq: u64,
+    seen_writes: u64,
+}
+
+/// A compiled statement and what is known of it for as long as the schema stands.
+pub(crate) struct CompiledStatement {
+    pub(crate) statement: Statement,
+    pub(crate) columns: Vec<lix_engine_protocol::proto::Column>,
+    recompilations: i32,
+}
+
+impl Database {
+    /// A new, empty database: a header page and nothing else, so that it can be exported.
+    pub(crate) fn create(platform: Arc<dyn Platform>) -> Result<Self> {
+        let database = Self::over(Image::default(), platform)?;
+        database.link.run("begin immediate; commit").map_err(Error::from)?;
+        Ok(database.from_here())
+    }
+
+    /// A database over a foreign image, which is checked first and never written to.
+    pub(crate) fn from_image(source: &dyn Attachment, platform: Arc<dyn Platform>) -> Result<Self> {
+        check_header(source)?;
+        let mut image = Image::copy_of(source);
+        // The write-ahead log of an image stayed where the image came from, and none is kept
+        // here: mark the file as one with a rollback journal.
+        if source_bytes::<2>(source, FORMAT_VERSIONS) == [2, 2] {
+            image.write(&[1, 1], FORMAT_VERSIONS);
+        }
+        let invalid = |error: Error| match error.reason {
+            Reason::OutOfMemory => error,
+            _ => Error { reason: Reason::ImageInvalid, ..error },
+        };
+        let database = Self::over(image, platform).map_err(invalid)?;
+        let look = "select count(*) from sqlite_schema; pragma page_count";
+        database.link.run(look).map_err(|report| invalid(report.into()))?;
+        Ok(database.from_here())
+    }
+
+    fn over(image: Image, platform: Arc<dyn Platform>) -> Result<Self> {
+        let image: SharedImage = Rc::new(RefCell::new(image));
+        let link = Link::open(image.clone(), platform)?;
+        // The image is memory: nothing to protect against a crash of the machine, nobody to lock
+        // out. Rollback and savepoints still need a journal.
+        link.run(
+            "pragma journal_mode=memory; pragma synchronous=off; pragma locking_mode=exclusive",
+        )?;
+        Ok(Self {
+            cursors: Cursors::default(),
+            statements: LruCache::new(STATEMENT_CACHE_ENTRIES),
+            link,
+            image,
+            commit_seq: 0,
+            seen_writes: 0,
+        })
+    }
+
+    /// What happened so far was opening, not a commit.
+    fn from_here(mut self) -> Self {
+        self.link.take_committed();
+        self.seen_writes = self.image.borrow().writes();
+        self
+    }
+
+    /// Outermost commits that changed something, since the database was opened.
+    pub(crate) fn commit_seq(&self) -> u64 {
+        self.commit_seq
+    }
+
+    /// To be called after every statement; `true` if it completed a commit that changed the file.
+    pub(crate) fn note_commit(&mut self) -> bool {
+        let committed = self.link.take_committed();
+        if self.link.in_transaction() {
+            return false;
+        }
+        // Pages that spilled before a rollback are writes too, so look even without a commit.
+        let writes = self.image.borrow().writes();
+        let changed = committed && writes != self.seen_writes;
+        self.seen_writes = writes;
+        self.commit_seq += u64::from(changed);
+        changed
+    }
+
+    /// The committed content.
+    pub(crate) fn export(&self) -> Result<Snapshot> {
+        if self.link.in_transaction() {
+            let message = "a transaction is open; its half would be in the image";
+            return Err(Error::new(Reason::InTransaction, message));
+        }
+        Ok(self.image.borrow().snapshot())
+    }
+
+    /// Takes a compiled statement out of the cache, or compiles it.
+    pub(crate) fn take_statement(&mut self, sql: &str) -> Result<CompiledStatement> {
+        if let Some(compiled) = self.statements.remove(sql) {
+            return Ok(compiled);
+        }
+        if let Some(position) = sql.bytes().position(|byte| byte == 0) {
+            let mut error = Error::new(Reason::SqlSyntax, "the SQL text contains a NUL byte");
+            error.sql_offset = u32::try_from(position).ok();
+            return Err(error);
+        }
+        match Statement::prepare(&self.link, sql)? {
+            Prepared::Nothing => {
+                Err(Error::new(Reason::SqlEmpty, "the SQL text holds no statement"))
+            }
+            Prepared::Statement { statement, tail } => {
+                if let Some(second) = start_of_more(&sql[tail..]) {
+                    let message = "one exec takes one statement; use execBatch for several";
+                    let mut error = Error::new(Reason::SqlMultiple, message);
+                    error.sql_offset = u32::try_from(tail + second).ok();
+                    return Err(error);
+                }
+                let mut compiled =
+                    CompiledStatement { statement, columns: Vec::new(), recompilations: -1 };
+                compiled.refresh_columns();
+                Ok(compiled)
+            }
+        }
+    }
+
+    /// Puts a statement back, ready for its next use.
+    pub(crate) fn return_statement(&mut self, sql: Box<str>, mut compiled: CompiledStatement) {
+        compiled.statement.reset();
+        if sql.len() <= CACHED_SQL_BYTES {
+            self.statements.insert(sql, compiled);
+        }
+    }
+}
+
+impl CompiledStatement {
+    /// Names and types of the result columns, read again if SQLite had to compile anew.
+    pub(crate) fn refresh_columns(&mut self) {
+        let recompilations = self.statement.recompilations();
+        if recompilations != self.recompilations {
+            self.recompilations = recompilations;
+            self.columns = (0..self.statement.column_count())
+                .map(|index| {
+                    let (name, decl_type) = self.statement.column(index);
+                    lix_engine_protocol::proto::Column { name, decl_type }
+                })
+                .collect();
+        }
+    }
+}
+
+/// Refuses what cannot be a complete database before any of it is copied.
+fn check_header(source: &dyn Attachment) -> Result<()> {
+    let invalid = |message: String| Err(Error::new(Reason::ImageInvalid, message));
+    let len = source.len();
+    if len < HEADER_BYTES {
+        return invalid(format!("{len} bytes are too few for a database"));
+    }
+    if &source_bytes::<16>(source, 0) != b"SQLite format 3\0" {
+        return invalid("the image does not start like a SQLite database".into());
+    }
+    let page_size = match u64::from(u16::from_be_bytes(source_bytes(source, 16))) {
+        1 => 65_536,
+        size => size,
+    };
+    if !page_size.is_power_of_two() || page_size < 512 {
+        return invalid(format!("a page size of {page_size} is not possible"));
+    }
+    // The page count in the header counts only if it was written with the change counter.
+    let change_counter = u32::from_be_bytes(source_bytes(source, 24));
+    let page_count = u64::from(u32::from_be_bytes(source_bytes(source, 28)));
+    let valid_for = u32::from_be_bytes(source_bytes(source, 92));
+    let wanted = if change_counter == valid_for { page_count } else { 0 }.max(1) * page_size;
+    if len < wanted {
+        return invalid(format!("the image is cut off: {len} of {wanted} bytes"));
+    }
+    Ok(())
+}
+
+fn source_bytes<const N: usize>(source: &dyn Attachment, offset: u64) -> [u8; N] {
+    let mut bytes = [0; N];
+    source.copy_to(offset, &mut bytes);
+    bytes
+}
+
+/// Where something other than white space, comments and semicolons begins.
+fn start_of_more(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        at += match (byte, bytes.get(at + 1)) {
+            (b' ' | b'\t' | b'\n' | b'\r' | b'\x0c' | b';', _) => 1,
+            (b'-', Some(b'-')) => {
+                text[at..].find('\n').map_or(bytes.len() - at, |newline| newline + 1)
+            }
+            (b'/', Some(b'*')) => text[at + 2..].find("*/").map_or(bytes.len() - at, |end| end + 4),
+            _ => return Some(at),
+        };
+    }
+    None
+}
+
+const HEADER_BYTES: u64 = 100;
+
+/// Where the header says whether the file needs a write-ahead log (2) or not (1), twice.
+const FORMAT_VERSIONS: u64 = 18;
+
+/// Enough for every query of an ordinary application.
+const STATEMENT_CACHE_ENTRIES: usize = 128;
+
+/// A text longer than this is data in disguise; keeping 128 of them would hurt.
+const CACHED_SQL_BYTES: usize = 128 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_a_statement_is_found_behind_blanks_and_comments() {
+        for nothing in ["", " ", ";", " ; ; ", "-- x", "-- x\n ", "/* x */", "/* x", "/**/;--"] {
+            assert_eq!(start_of_more(nothing), None, "{nothing:?}");
+        }
+        for (text, at) in [("x", 0), (" ;select", 2), ("-- a\nx", 5), ("/* */ x", 6), ("- x", 0)] {
+            assert_eq!(start_of_more(text), Some(at), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! One statement in, one result out.
+
+use std::collections::VecDeque;
+
+use lix_engine_protocol::proto::{ExecRequest, ExecResponse, RowMode, Value};
+use lix_engine_protocol::{BatchBuilder, Error, ExecOutcome, Limits, Reason, Result};
+
+use crate::cursor::{Cursor, Rows, next_batch};
+use crate::database::{CompiledStatement, Database};
+use crate::params::{self, Fetched, Params};
+use crate::sqlite::{Statement, Stored};
+use crate::{Attachment, Platform};
+
+/// What a statement may use besides its own request.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) attachments: &'a [Box<dyn Attachment>],
+    pub(crate) limits: &'a Limits,
+    pub(crate) platform: &'a dyn Platform,
+    /// How many bytes of rows the answer may still hold.
+    pub(crate) result_bytes: usize,
+}
+
+/// How much a batch of a cursor may hold.
+#[derive(Clone, Copy)]
+pub(crate) struct BatchSize {
+    pub(crate) rows: u32,
+    pub(crate) bytes: usize,
+    /// Beyond this a single row is refused.
+    pub(crate) result_bytes: usize,
+}
+
+impl Database {
+    /// Runs one statement. An error leaves the connection in the state that SQLite chose; the
+    /// session reports it.
+    pub(crate) fn exec(
+        &mut self,
+        request: ExecRequest,
+        around: &Surroundings<'_>,
+    ) -> Result<ExecOutcome> {
+        check(&request, around.limits)?;
+        let mut compiled = self.take_statement(&request.sql)?;
+        let had_transaction = self.link.in_transaction();
+
+        let result = self.prepare_to_run(&mut compiled, &request, around).and_then(|fetched| {
+            let deadline = (request.timeout_ms > 0)
+                .then(|| around.platform.monotonic_ms() + u64::from(request.timeout_ms));
+            if deadline.is_some() {
+                self.link.set_deadline(deadline);
+            }
+            let result = self.run(&mut compiled, &request, around);
+            if deadline.is_some() {
+                self.link.set_deadline(None);
+            }
+            // Bound without a copy, so they had to live until here.
+            drop(fetched);
+            result
+        });
+
+        let is_committed = result.is_ok() && compiled.statement.commits();
+        let is_rolled_back = had_transaction && !self.link.in_transaction() && !is_committed;
+        if is_rolled_back || (result.is_ok() && compiled.statement.changes_schema()) {
+            self.cursors.invalidate_all();
+        }
+
+        let sql = request.sql.into_boxed_str();
+        match result {
+            Ok(Ran { outcome, more: Some(More::Live { has_row }), size }) => {
+                let rows = Rows { compiled, sql, has_row };
+                self.open_cursor(outcome, Cursor::live(rows, size), around)
+            }
+            Ok(Ran { outcome, more, size }) => {
+                self.return_statement(sql, compiled);
+                match more {
+                    Some(More::Kept(batches)) => {
+                        self.open_cursor(outcome, Cursor::kept(batches, size), around)
+                    }
+                    _ => Ok(outcome),
+                }
+            }
+            Err(error) => {
+                self.return_statement(sql, compiled);
+                Err(error)
+            }
+        }
+    }
+
+    /// The next batch of a cursor.
+    pub(crate) fn fetch(&mut self, cursor: u32) -> Result<(BatchBuilder, bool)> {
+        let fetched = self.cursors.fetch(cursor)?;
+        if let Some(Rows { compiled, sql, .. }) = fetched.finished {
+            self.return_statement(sql, compiled);
+        }
+        Ok((fetched.batch, fetched.done))
+    }
+
+    /// Binds, and makes sure that nothing an open cursor shows is changed under it.
+    fn prepare_to_run(
+        &mut self,
+        compiled: &mut CompiledStatement,
+        request: &ExecRequest,
+        around: &Surroundings<'_>,
+    ) -> Result<Fetched> {
+        let statement = &mut compiled.statement;
+        let params = Params {
+            positional: &request.params,
+            named: &request.named,
+            attachments: around.attachments,
+        };
+        let values: Vec<&Value> = params.assign(statement)?;
+        let fetched = params.fetch(&values)?;
+        let outlives_request = row_mode(request) == RowMode::Cursor && statement.is_read_only();
+        params::bind(statement, &values, &fetched, outlives_request)?;
+
+        let writes = !statement.is_read_only();
+        if self.cursors.len() > 0 {
+            if writes || statement.rolls_back() {
+                self.cursors.drain(around.limits.max_result_bytes as usize)?;
+            }
+            if writes && row_mode(request) == RowMode::Cursor {
+                self.check_room_for_cursor(around.limits)?;
+            }
+        }
+        Ok(fetched)
+    }
+
+    fn run(
+        &mut self,
+        compiled: &mut CompiledStatement,
+        request: &ExecRequest,
+        around: &Surroundings<'_>,
+    ) -> Result<Ran> {
+        let size = BatchSize::of(request, around);
+        if compiled.statement.is_read_only() {
+            return read(compiled, row_mode(request), size, around);
+        }
+
+        let changes_before = self.link.total_changes();
+        let rowid_before = self.link.last_insert_rowid();
+        let hides_rowid =
+            compiled.statement.inserts() && !compiled.statement.reads_last_insert_rowid();
+        if hides_rowid {
+            self.link.set_last_insert_rowid(NO_ROWID);
+        }
+        let result = write(compiled, row_mode(request), size, around);
+        let rowid_after = self.link.last_insert_rowid();
+        if rowid_after == NO_ROWID {
+            self.link.set_last_insert_rowid(rowid_before);
+        }
+        if result.as_ref().is_err_and(|error| error.reason == Reason::ResultTooLarge) {
+            // The rows came from a statement that has already written: take that back as well.
+            self.link.interrupt();
+            let _ = compiled.statement.step();
+        }
+        let mut ran = result?;
+
+        let changed = self.link.total_changes() - changes_before;
+        // SQLite counts what the statement did itself, and nothing for a view, whose triggers did
+        // it all. A statement that counts nothing leaves the number of an earlier one.
+        let direct = if changed == 0 { 0 } else { self.link.changes() };
+        ran.outcome.meta.changes = Some(if direct == 0 { changed } else { direct });
+        let inserted = match (compiled.statement.inserts(), hides_rowid) {
+            (true, true) => rowid_after != NO_ROWID,
+            (true, false) => rowid_after != rowid_before || direct > 0,
+            (false, _) => false,
+        };
+        ran.outcome.meta.last_insert_rowid = inserted.then_some(rowid_after);
+        Ok(ran)
+    }
+
+    fn open_cursor(
+        &mut self,
+        mut outcome: ExecOutcome,
+        cursor: Cursor,
+        around: &Surroundings<'_>,
+    ) -> Result<ExecOutcome> {
+        self.check_room_for_cursor(around.limits)?;
+        outcome.meta.cursor = Some(self.cursors.open(cursor));
+        Ok(outcome)
+    }
+
+    fn check_room_for_cursor(&self, limits: &Limits) -> Result<()> {
+        let max = limits.max_open_cursors;
+        if self.cursors.len() < max as usize {
+            return Ok(());
+        }
+        Err(Error::limit("max_open_cursors", max.into(), self.cursors.len() + 1))
+    }
+}
+
+/// How far a statement was run.
+struct Ran {
+    outcome: ExecOutcome,
+    more: Option<More>,
+    size: BatchSize,
+}
+
+/// Where the rows behind the first batch are.
+enum More {
+    Live { has_row: bool },
+    Kept(VecDeque<BatchBuilder>),
+}
+
+/// Runs a statement that cannot change anything.
+fn read(
+    compiled: &mut CompiledStatement,
+    mode: RowMode,
+    size: BatchSize,
+    around: &Surroundings<'_>,
+) -> Result<Ran> {
+    let mut has_row = compiled.statement.step()?;
+    compiled.refresh_columns();
+    let (batch, more) = match mode {
+        RowMode::None => {
+            while has_row {
+                has_row = compiled.statement.step()?;
+            }
+            (None, None)
+        }
+        RowMode::Cursor => {
+            let batch = next_batch(compiled, &mut has_row, size)?;
+            (Some(batch), has_row.then_some(More::Live { has_row }))
+        }
+        _ => (Some(all_rows(compiled, has_row, around.result_bytes)?), None),
+    };
+    Ok(Ran { outcome: outcome(compiled, batch), more, size })
+}
+
+/// Runs a statement to its end, whatever becomes of its rows: only then has it written.
+fn write(
+    compiled: &mut CompiledStatement,
+    mode: RowMode,
+    size: BatchSize,
+    around: &Surroundings<'_>,
+) -> Result<Ran> {
+    if mode != RowMode::Cursor {
+        return read(compiled, mode, size, around);
+    }
+    let mut has_row = compiled.statement.step()?;
+    compiled.refresh_columns();
+    let first = next_batch(compiled, &mut has_row, size)?;
+    let mut total = first.size();
+    let mut kept = VecDeque::new();
+    while has_row {
+        let batch = next_batch(compiled, &mut has_row, size)?;
+        total += batch.size();
+        if total > around.result_bytes {
+            return Err(too_large(around.result_bytes));
+        }
+        kept.push_back(batch);
+    }
+    let more = (!kept.is_empty()).then_some(More::Kept(kept));
+    Ok(Ran { outcome: outcome(compiled, Some(first)), more, size })
+}
+
+fn all_rows(
+    compiled: &mut CompiledStatement,
+    mut has_row: bool,
+    max_bytes: usize,
+) -> Result<BatchBuilder> {
+    let columns = compiled.columns.len();
+    let mut batch = BatchBuilder::new(columns);
+    while has_row {
+        push_row(&compiled.statement, columns, &mut batch, max_bytes)?;
+        has_row = compiled.statement.step()?;
+    }
+    Ok(batch)
+}
+
+/// Columns and rows, for statements that have columns and requests that want rows.
+fn outcome(compiled: &CompiledStatement, batch: Option<BatchBuilder>) -> ExecOutcome {
+    let batch = batch.filter(|_| !compiled.columns.is_empty());
+    let columns = if batch.is_some() { compiled.columns.clone() } else { Vec::new() };
+    ExecOutcome { meta: ExecResponse { columns, ..Default::default() }, batch }
+}
+
+/// Copies the current row into the batch, checking before each large cell whether it still fits.
+pub(crate) fn push_row(
+    statement: &Statement,
+    columns: usize,
+    batch: &mut BatchBuilder,
+    max_bytes: usize,
+) -> Result<()> {
+    for column in 0..columns {
+        match statement.cell(column) {
+            Stored::Null => batch.null(column),
+            Stored::Integer(value) => batch.integer(column, value),
+            Stored::Real(value) => batch.real(column, value),
+            Stored::Text(bytes) if batch.size() + bytes.len() <= max_bytes => {
+                batch.text(column, bytes);
+            }
+            Stored::Blob(bytes) if batch.size() + bytes.len() <= max_bytes => {
+                batch.blob(column, bytes);
+            }
+            Stored::Text(_) | Stored::Blob(_) => return Err(too_large(max_bytes)),
+        }
+    }
+    batch.end_row();
+    if batch.size() > max_bytes && batch.encoded_len() > max_bytes {
+        return Err(too_large(max_bytes));
+    }
+    Ok(())
+}
+
+/// How much the current row would add to a batch at the most.
+pub(crate) fn row_size(statement: &Statement, columns: usize) -> usize {
+    (0..columns)
+        .map(|column| match statement.cell(column) {
+            Stored::Null => 1,
+            Stored::Integer(_) | Stored::Real(_) => 9,
+            Stored::Text(bytes) | Stored::Blob(bytes) => 5 + bytes.len(),
+        })
+        .sum()
+}
+
+impl BatchSize {
+    fn of(request: &ExecRequest, around: &Surroundings<'_>) -> Self {
+        let or_default = |value: u32, default: u32| if value == 0 { default } else { value };
+        Self {
+            rows: or_default(request.max_batch_rows, DEFAULT_BATCH_ROWS),
+            bytes: or_default(request.max_batch_bytes, DEFAULT_BATCH_BYTES) as usize,
+            result_bytes: around.result_bytes,
+        }
+    }
+}
+
+/// What can be said against a request before SQLite sees it.
+fn check(request: &ExecRequest, limits: &Limits) -> Result<()> {
+    if request.param_rows.is_some() {
+        return Err(Error::capability("BULK_BIND"));
+    }
+    if request.sql.len() > limits.max_sql_bytes as usize {
+        let found = request.sql.len();
+        return Err(Error::limit("max_sql_bytes", limits.max_sql_bytes.into(), found));
+    }
+    let values = request.params.len() + request.named.len();
+    if values > limits.max_params as usize {
+        return Err(Error::limit("max_params", limits.max_params.into(), values));
+    }
+    Ok(())
+}
+
+/// An unknown mode counts as none given.
+pub(crate) fn row_mode(request: &ExecRequest) -> RowMode {
+    match request.rows() {
+        RowMode::Unspecified => RowMode::All,
+        mode => mode,
+    }
+}
+
+fn too_large(max_bytes: usize) -> Error {
+    let message = format!("the result is larger than {max_bytes} bytes; read it with a cursor");
+    Error::new(Reason::ResultTooLarge, message).subject("max_result_bytes")
+}
+
+const DEFAULT_BATCH_ROWS: u32 = 4_096;
+const DEFAULT_BATCH_BYTES: u32 = 256 * 1024;
+
+/// Set before an INSERT to see whether it sets a rowid of its own; nobody else ever sees it,
+/// because statements that read the rowid are left alone.
+const NO_ROWID: i64 = i64::MIN + 0x006c_6978;

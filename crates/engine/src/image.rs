@@ -1,0 +1,185 @@
+//! The database file, in memory. A snapshot costs a pointer per chunk; a chunk is copied when it
+//! is written while a snapshot still holds it.
+
+use std::sync::Arc;
+
+use crate::Attachment;
+
+/// The bytes SQLite believes to be a file.
+#[derive(Debug, Default)]
+pub(crate) struct Image {
+    chunks: Vec<Arc<Chunk>>,
+    len: u64,
+    writes: u64,
+}
+
+impl Image {
+    /// Copies an image that somebody else provides.
+    pub(crate) fn copy_of(source: &dyn Attachment) -> Self {
+        let len = source.len();
+        let chunks = (0..len)
+            .step_by(CHUNK)
+            .map(|offset| {
+                let mut chunk = empty_chunk();
+                let wanted = (len - offset).min(CHUNK as u64) as usize;
+                source.copy_to(offset, &mut chunk[..wanted]);
+                Arc::new(chunk)
+            })
+            .collect();
+        Self { chunks, len, writes: 0 }
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Grows with every write and every truncation: unchanged means the file is unchanged.
+    pub(crate) fn writes(&self) -> u64 {
+        self.writes
+    }
+
+    /// Reads up to the end of the file and says how much that was.
+    pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> usize {
+        let wanted = self.len.saturating_sub(offset).min(buffer.len() as u64) as usize;
+        for (index, within, range) in pieces(offset, wanted) {
+            let piece = &mut buffer[range];
+            piece.copy_from_slice(&self.chunks[index][within..within + piece.len()]);
+        }
+        wanted
+    }
+
+    /// Writes anywhere; a gap before it reads as zeros.
+    pub(crate) fn write(&mut self, bytes: &[u8], offset: u64) {
+        let end = offset + bytes.len() as u64;
+        if end > self.len {
+            self.set_len(end);
+        }
+        for (index, within, range) in pieces(offset, bytes.len()) {
+            let piece = &bytes[range];
+            let chunk = Arc::make_mut(&mut self.chunks[index]);
+            chunk[within..within + piece.len()].copy_from_slice(piece);
+        }
+        self.writes += 1;
+    }
+
+    pub(crate) fn truncate(&mut self, len: u64) {
+        if len < self.len {
+            self.set_len(len);
+            // What lies behind the end must read as zeros if the file grows again.
+            let within = (len % CHUNK as u64) as usize;
+            if within != 0
+                && let Some(last) = self.chunks.last_mut()
+            {
+                Arc::make_mut(last)[within..].fill(0);
+            }
+        }
+        self.writes += 1;
+    }
+
+    /// The content as of now, whatever is written later.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot { chunks: self.chunks.clone(), len: self.len }
+    }
+
+    fn set_len(&mut self, len: u64) {
+        let chunks = usize::try_from(len.div_ceil(CHUNK as u64)).expect("a file that fits memory");
+        self.chunks.resize_with(chunks, || Arc::new(empty_chunk()));
+        self.len = len;
+    }
+}
+
+/// A frozen copy of a database file, handed out as an attachment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    chunks: Vec<Arc<Chunk>>,
+    len: u64,
+}
+
+impl Snapshot {
+    /// Its length in bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Its bytes in order, in pieces.
+    pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
+        self.chunks.iter().enumerate().map(|(index, chunk)| {
+            let left = self.len - index as u64 * CHUNK as u64;
+            &chunk[..left.min(CHUNK as u64) as usize]
+        })
+    }
+}
+
+/// Splits a range of the file at chunk borders: chunk, offset in it, range of the caller's buffer.
+fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (usize, usize, std::ops::Range<usize>)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let at = offset + done as u64;
+        let (index, within) = ((at / CHUNK as u64) as usize, (at % CHUNK as u64) as usize);
+        let piece = (CHUNK - within).min(len - done);
+        let range = done..done + piece;
+        done += piece;
+        (piece > 0).then_some((index, within, range))
+    })
+}
+
+type Chunk = Box<[u8]>;
+
+fn empty_chunk() -> Chunk {
+    vec![0; CHUNK].into_boxed_slice()
+}
+
+/// Every page size of SQLite divides it, so that a page never lies in two chunks.
+const CHUNK: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(image: &Image) -> Vec<u8> {
+        image.snapshot().chunks().flatten().copied().collect()
+    }
+
+    #[test]
+    fn reads_what_was_written_across_chunks() {
+        let mut image = Image::default();
+        let bytes: Vec<u8> = (0..CHUNK * 2).map(|n| n as u8).collect();
+        image.write(&bytes, CHUNK as u64 - 3);
+        let mut buffer = vec![1; CHUNK * 3];
+        let count = image.read(&mut buffer, 0);
+        assert_eq!(count, CHUNK * 3 - 3);
+        assert!(buffer[..CHUNK - 3].iter().all(|byte| *byte == 0));
+        assert_eq!(&buffer[CHUNK - 3..count], bytes);
+        assert_eq!(image.read(&mut buffer, image.len() + 10), 0);
+    }
+
+    #[test]
+    fn a_snapshot_does_not_see_later_writes() {
+        let mut image = Image::default();
+        image.write(b"before", 0);
+        let snapshot = image.snapshot();
+        image.write(b"after!", 0);
+        assert_eq!(snapshot.chunks().collect::<Vec<_>>(), [b"before"]);
+        assert_eq!(content(&image), b"after!");
+    }
+
+    #[test]
+    fn what_was_cut_off_does_not_come_back() {
+        let mut image = Image::default();
+        image.write(&[7; 100], 0);
+        image.truncate(10);
+        image.write(&[8], 50);
+        assert_eq!(content(&image)[10..50], [0; 40]);
+    }
+
+    #[test]
+    fn copies_a_foreign_image_exactly() {
+        let bytes = bytes::Bytes::from((0..CHUNK + 17).map(|n| n as u8).collect::<Vec<_>>());
+        assert_eq!(content(&Image::copy_of(&bytes)), bytes);
+    }
+}

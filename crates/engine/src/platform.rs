@@ -1,0 +1,37 @@
+//! What a shell lends the engine: time, chance, and bytes that live outside it.
+
+use bytes::Bytes;
+
+/// Time and randomness. The engine asks for them and never finds out where they come from.
+pub trait Platform: Send + Sync + 'static {
+    /// Wall-clock time for SQL, in milliseconds since the Unix epoch.
+    fn unix_ms(&self) -> i64;
+    /// Time that only runs forward, for timeouts, in milliseconds since any fixed moment.
+    fn monotonic_ms(&self) -> u64;
+    /// Fills the buffer with random bytes.
+    fn random(&self, buffer: &mut [u8]);
+}
+
+/// A byte run that came beside a frame. It may live outside this program's memory, so it is copied
+/// piece by piece to where it is needed, never as a whole first.
+pub trait Attachment {
+    /// Its length in bytes.
+    fn len(&self) -> u64;
+    /// Fills the buffer with the bytes from `offset` on; the range is within the length.
+    fn copy_to(&self, offset: u64, buffer: &mut [u8]);
+    /// Whether it holds nothing.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Attachment for Bytes {
+    fn len(&self) -> u64 {
+        self.as_ref().len() as u64
+    }
+
+    fn copy_to(&self, offset: u64, buffer: &mut [u8]) {
+        let start = usize::try_from(offset).expect("an offset into memory");
+        buffer.copy_from_slice(&self[start..start + buffer.len()]);
+    }
+}

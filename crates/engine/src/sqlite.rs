@@ -1,0 +1,499 @@
+//! The few calls into SQLite that rusqlite's borrowed statements do not allow: a statement that
+//! outlives the call that made it (a cursor), the text behind it, its offset in an error, and
+//! what kind of statement it is. All unsafe code of the engine is here.
+//!
+//! Guarantees: a [`Statement`] keeps its connection alive; it is reset before it is bound again;
+//! values bound without a copy are unbound before they can go away.
+
+use std::cell::Cell;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OpenFlags, ffi};
+
+use crate::Platform;
+use crate::sqlite_error::Report;
+use crate::vfs::{ImageVfs, MAIN_FILE, SharedImage};
+
+/// An open connection, its hooks, and the file system under it, in the order they are dropped.
+pub(crate) struct Link {
+    connection: Connection,
+    hooks: Box<Hooks>,
+    _vfs: ImageVfs,
+}
+
+/// What SQLite tells the engine by callback.
+struct Hooks {
+    platform: Arc<dyn Platform>,
+    /// Collected by the authorizer while a statement is prepared.
+    traits: Cell<u32>,
+    committed: Cell<bool>,
+    /// On the platform's monotonic clock.
+    deadline_ms: Cell<u64>,
+    timed_out: Cell<bool>,
+}
+
+impl Link {
+    /// Opens the image as a database and installs the hooks.
+    pub(crate) fn open(
+        image: SharedImage,
+        platform: Arc<dyn Platform>,
+    ) -> Result<Rc<Self>, Report> {
+        let vfs = ImageVfs::register(image, platform.clone());
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_EXRESCODE;
+        let connection = Connection::open_with_flags_and_vfs(MAIN_FILE, flags, vfs.name())
+            .map_err(|error| Report {
+                code: error.sqlite_error().map_or(ffi::SQLITE_ERROR, |error| error.extended_code),
+                message: error.to_string(),
+                offset: None,
+                preparing: false,
+                timed_out: false,
+            })?;
+        let hooks = Box::new(Hooks {
+            platform,
+            traits: Cell::new(0),
+            committed: Cell::new(false),
+            deadline_ms: Cell::new(0),
+            timed_out: Cell::new(false),
+        });
+        let context = std::ptr::from_ref::<Hooks>(&hooks).cast_mut().cast::<c_void>();
+        // SAFETY: the connection is open; `hooks` is boxed and dropped after the connection, so
+        // the context outlives every callback; the callbacks only use it by shared reference.
+        unsafe {
+            let db = connection.handle();
+            ffi::sqlite3_set_authorizer(db, Some(authorize), context);
+            ffi::sqlite3_commit_hook(db, Some(on_commit), context);
+            let ignored: *mut c_int = std::ptr::null_mut();
+            for (option, on) in [
+                (ffi::SQLITE_DBCONFIG_DEFENSIVE, 1),
+                (ffi::SQLITE_DBCONFIG_DQS_DML, 0),
+                (ffi::SQLITE_DBCONFIG_DQS_DDL, 0),
+            ] {
+                ffi::sqlite3_db_config(db, option, on, ignored);
+            }
+        }
+        Ok(Rc::new(Self { connection, hooks, _vfs: vfs }))
+    }
+
+    /// Whether a transaction is open, from SQLite itself.
+    pub(crate) fn in_transaction(&self) -> bool {
+        !self.connection.is_autocommit()
+    }
+
+    /// Whether SQLite committed since the last call of this function.
+    pub(crate) fn take_committed(&self) -> bool {
+        self.hooks.committed.replace(false)
+    }
+
+    /// Runs SQL of the engine's own.
+    pub(crate) fn run(self: &Rc<Self>, sql: &str) -> Result<(), Report> {
+        let mut rest = sql;
+        while let Prepared::Statement { mut statement, tail } = Statement::prepare(self, rest)? {
+            while statement.step()? {}
+            rest = &rest[tail..];
+        }
+        Ok(())
+    }
+
+    /// From now on statements end with an interrupt once the platform's clock reaches the deadline.
+    pub(crate) fn set_deadline(&self, deadline_ms: Option<u64>) {
+        self.hooks.timed_out.set(false);
+        self.hooks.deadline_ms.set(deadline_ms.unwrap_or(0));
+        let context = std::ptr::from_ref::<Hooks>(&self.hooks).cast_mut().cast();
+        let (steps, handler) = match deadline_ms {
+            Some(_) => (OPS_BETWEEN_CLOCK_READS, Some(on_progress as _)),
+            None => (0, None),
+        };
+        // SAFETY: as for the hooks in `open`.
+        unsafe { ffi::sqlite3_progress_handler(self.db(), steps, handler, context) };
+    }
+
+    /// Makes the running statement end with an error at its next step.
+    pub(crate) fn interrupt(&self) {
+        // SAFETY: the connection is open.
+        unsafe { ffi::sqlite3_interrupt(self.db()) };
+    }
+
+    /// Rows changed by the last INSERT, UPDATE or DELETE itself.
+    pub(crate) fn changes(&self) -> u64 {
+        // SAFETY: the connection is open.
+        unsafe { ffi::sqlite3_changes64(self.db()) as u64 }
+    }
+
+    /// Rows changed since the connection was opened, triggers and foreign keys included.
+    pub(crate) fn total_changes(&self) -> u64 {
+        // SAFETY: the connection is open.
+        unsafe { ffi::sqlite3_total_changes64(self.db()) as u64 }
+    }
+
+    pub(crate) fn last_insert_rowid(&self) -> i64 {
+        // SAFETY: the connection is open.
+        unsafe { ffi::sqlite3_last_insert_rowid(self.db()) }
+    }
+
+    pub(crate) fn set_last_insert_rowid(&self, rowid: i64) {
+        // SAFETY: the connection is open.
+        unsafe { ffi::sqlite3_set_last_insert_rowid(self.db(), rowid) };
+    }
+
+    fn db(&self) -> *mut ffi::sqlite3 {
+        // SAFETY: the handle is only used while `self` keeps the connection open.
+        unsafe { self.connection.handle() }
+    }
+
+    fn report(&self, preparing: bool) -> Report {
+        // SAFETY: the connection is open; the message is copied before SQLite is called again.
+        unsafe {
+            let db = self.db();
+            let message = CStr::from_ptr(ffi::sqlite3_errmsg(db)).to_string_lossy().into_owned();
+            Report {
+                code: ffi::sqlite3_extended_errcode(db),
+                message,
+                offset: u32::try_from(ffi::sqlite3_error_offset(db)).ok(),
+                preparing,
+                timed_out: self.hooks.timed_out.get(),
+            }
+        }
+    }
+}
+
+/// What came out of preparing a text.
+pub(crate) enum Prepared {
+    /// The first statement of the text, and where the text goes on behind it.
+    Statement { statement: Statement, tail: usize },
+    /// White space, comments, semicolons.
+    Nothing,
+}
+
+/// A compiled statement.
+pub(crate) struct Statement {
+    raw: *mut ffi::sqlite3_stmt,
+    link: Rc<Link>,
+    traits: u32,
+}
+
+impl Statement {
+    /// Compiles the first statement of a text that holds no NUL. Leading empty statements are
+    /// skipped; offsets count from the start of the text.
+    pub(crate) fn prepare(link: &Rc<Link>, sql: &str) -> Result<Prepared, Report> {
+        let mut start = 0;
+        loop {
+            let text = &sql[start..];
+            let mut raw = std::ptr::null_mut();
+            let mut tail: *const c_char = std::ptr::null();
+            link.hooks.traits.set(0);
+            let length = c_int::try_from(text.len()).expect("max_sql_bytes is far below 2 GiB");
+            // SAFETY: the text is valid for its length; SQLite copies what it keeps.
+            let code = unsafe {
+                ffi::sqlite3_prepare_v3(
+                    link.db(),
+                    text.as_ptr().cast(),
+                    length,
+                    ffi::SQLITE_PREPARE_PERSISTENT,
+                    &raw mut raw,
+                    &raw mut tail,
+                )
+            };
+            if code != ffi::SQLITE_OK {
+                let mut report = link.report(true);
+                report.offset = report.offset.map(|offset| offset + start as u32);
+                return Err(report);
+            }
+            let tail = start + (tail as usize - text.as_ptr() as usize);
+            if !raw.is_null() {
+                let traits = link.hooks.traits.get();
+                let statement = Statement { raw, link: link.clone(), traits };
+                return Ok(Prepared::Statement { statement, tail });
+            }
+            if tail <= start || tail >= sql.len() {
+                return Ok(Prepared::Nothing);
+            }
+            start = tail;
+        }
+    }
+
+    /// SQLite's word that it cannot change the database.
+    pub(crate) fn is_read_only(&self) -> bool {
+        // SAFETY: `raw` is a live statement, here and below, until `drop`.
+        unsafe { ffi::sqlite3_stmt_readonly(self.raw) != 0 }
+    }
+
+    /// It is an INSERT or REPLACE into a table or view, itself, not by a trigger.
+    pub(crate) fn inserts(&self) -> bool {
+        self.traits & INSERTS != 0
+    }
+
+    /// It, or a trigger of it, calls `last_insert_rowid()`.
+    pub(crate) fn reads_last_insert_rowid(&self) -> bool {
+        self.traits & READS_LAST_ROWID != 0
+    }
+
+    /// It creates, drops or alters something.
+    pub(crate) fn changes_schema(&self) -> bool {
+        self.traits & CHANGES_SCHEMA != 0
+    }
+
+    /// It is COMMIT, END or RELEASE.
+    pub(crate) fn commits(&self) -> bool {
+        self.traits & COMMITS != 0
+    }
+
+    /// It is ROLLBACK or ROLLBACK TO.
+    pub(crate) fn rolls_back(&self) -> bool {
+        self.traits & ROLLS_BACK != 0
+    }
+
+    /// How often SQLite compiled it anew because the schema had changed.
+    pub(crate) fn recompilations(&self) -> i32 {
+        // SAFETY: as above.
+        unsafe { ffi::sqlite3_stmt_status(self.raw, ffi::SQLITE_STMTSTATUS_REPREPARE, 0) }
+    }
+
+    /// Goes to the next row; `false` at the end.
+    pub(crate) fn step(&mut self) -> Result<bool, Report> {
+        // SAFETY: as above.
+        match unsafe { ffi::sqlite3_step(self.raw) } {
+            ffi::SQLITE_ROW => Ok(true),
+            ffi::SQLITE_DONE => Ok(false),
+            _ => Err(self.link.report(false)),
+        }
+    }
+
+    /// Back to before the first row, with nothing bound.
+    pub(crate) fn reset(&mut self) {
+        // SAFETY: as above. The result code repeats the error of the last step.
+        unsafe {
+            ffi::sqlite3_reset(self.raw);
+            ffi::sqlite3_clear_bindings(self.raw);
+        }
+    }
+
+    pub(crate) fn parameter_count(&self) -> usize {
+        // SAFETY: as above.
+        unsafe { ffi::sqlite3_bind_parameter_count(self.raw) as usize }
+    }
+
+    /// The name of a parameter (from 1) with its prefix; a plain `?` has none.
+    pub(crate) fn parameter_name(&self, index: usize) -> Option<String> {
+        // SAFETY: as above; the name lives as long as the statement and is copied.
+        unsafe {
+            let name = ffi::sqlite3_bind_parameter_name(self.raw, index as c_int);
+            (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
+        }
+    }
+
+    /// The index of a parameter by its full name.
+    pub(crate) fn parameter_index(&self, name: &str) -> Option<usize> {
+        let name = CString::new(name).ok()?;
+        // SAFETY: as above.
+        let index = unsafe { ffi::sqlite3_bind_parameter_index(self.raw, name.as_ptr()) };
+        (index > 0).then_some(index as usize)
+    }
+
+    /// Binds a value. Text and blobs that are not copied must stay where they are until the
+    /// statement is reset or dropped.
+    pub(crate) fn bind(
+        &mut self,
+        index: usize,
+        value: Bound<'_>,
+        copy: bool,
+    ) -> Result<(), Report> {
+        let index = index as c_int;
+        let destructor = if copy { ffi::SQLITE_TRANSIENT() } else { ffi::SQLITE_STATIC() };
+        // SAFETY: `raw` is live and reset; pointers are valid for their lengths. Without a copy,
+        // the caller holds the values until `reset` has cleared the bindings.
+        let code = unsafe {
+            match value {
+                Bound::Null => ffi::sqlite3_bind_null(self.raw, index),
+                Bound::Integer(value) => ffi::sqlite3_bind_int64(self.raw, index, value),
+                Bound::Real(value) => ffi::sqlite3_bind_double(self.raw, index, value),
+                Bound::Text(text) => ffi::sqlite3_bind_text64(
+                    self.raw,
+                    index,
+                    text.as_ptr().cast(),
+                    text.len() as u64,
+                    destructor,
+                    ffi::SQLITE_UTF8 as u8,
+                ),
+                Bound::Blob([]) => ffi::sqlite3_bind_zeroblob(self.raw, index, 0),
+                Bound::Blob(blob) => ffi::sqlite3_bind_blob64(
+                    self.raw,
+                    index,
+                    blob.as_ptr().cast(),
+                    blob.len() as u64,
+                    destructor,
+                ),
+            }
+        };
+        if code == ffi::SQLITE_OK { Ok(()) } else { Err(self.link.report(false)) }
+    }
+
+    pub(crate) fn column_count(&self) -> usize {
+        // SAFETY: as above.
+        unsafe { ffi::sqlite3_column_count(self.raw) as usize }
+    }
+
+    /// A result column's name and declared type.
+    pub(crate) fn column(&self, index: usize) -> (String, Option<String>) {
+        let index = index as c_int;
+        let copy = |text: *const c_char| {
+            // SAFETY: SQLite's texts are NUL-terminated and live until the next call.
+            (!text.is_null())
+                .then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+        };
+        // SAFETY: as above, with an index below the column count.
+        unsafe {
+            let name = copy(ffi::sqlite3_column_name(self.raw, index)).unwrap_or_default();
+            (name, copy(ffi::sqlite3_column_decltype(self.raw, index)))
+        }
+    }
+
+    /// A cell of the current row, valid until the next step or reset.
+    pub(crate) fn cell(&self, index: usize) -> Stored<'_> {
+        let index = index as c_int;
+        // SAFETY: as above. The bytes are not touched before `self` is borrowed mutably, which
+        // stepping and resetting need.
+        unsafe {
+            match ffi::sqlite3_column_type(self.raw, index) {
+                ffi::SQLITE_INTEGER => Stored::Integer(ffi::sqlite3_column_int64(self.raw, index)),
+                ffi::SQLITE_FLOAT => Stored::Real(ffi::sqlite3_column_double(self.raw, index)),
+                ffi::SQLITE_TEXT => {
+                    let start = ffi::sqlite3_column_text(self.raw, index);
+                    Stored::Text(run(start.cast(), ffi::sqlite3_column_bytes(self.raw, index)))
+                }
+                ffi::SQLITE_BLOB => {
+                    let start = ffi::sqlite3_column_blob(self.raw, index);
+                    Stored::Blob(run(start.cast(), ffi::sqlite3_column_bytes(self.raw, index)))
+                }
+                _ => Stored::Null,
+            }
+        }
+    }
+}
+
+impl Drop for Statement {
+    fn drop(&mut self) {
+        // SAFETY: the statement is live and never used again; the connection is still open.
+        unsafe { ffi::sqlite3_finalize(self.raw) };
+    }
+}
+
+/// A value to bind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bound<'a> {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(&'a str),
+    Blob(&'a [u8]),
+}
+
+/// A cell as SQLite stores it; text is whatever bytes are there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stored<'a> {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(&'a [u8]),
+    Blob(&'a [u8]),
+}
+
+/// SAFETY: `start` must be null or valid for `length` bytes during `'a`.
+unsafe fn run<'a>(start: *const u8, length: c_int) -> &'a [u8] {
+    if start.is_null() || length <= 0 {
+        return &[];
+    }
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts(start, length as usize) }
+}
+
+/// Notes what a statement is while SQLite compiles it, and forbids what leads out of the image.
+///
+/// SAFETY: SQLite calls it with the context given to it and with texts that are null or
+/// NUL-terminated.
+unsafe extern "C" fn authorize(
+    context: *mut c_void,
+    action: c_int,
+    first: *const c_char,
+    second: *const c_char,
+    _database: *const c_char,
+    accessor: *const c_char,
+) -> c_int {
+    // SAFETY: the context is the boxed `Hooks`, see `Link::open`; texts as promised above.
+    let (hooks, first, second) = unsafe {
+        let text = |text: *const c_char| (!text.is_null()).then(|| CStr::from_ptr(text).to_bytes());
+        (&*context.cast::<Hooks>(), text(first), text(second))
+    };
+    let is_top_level = accessor.is_null();
+    let found = match action {
+        ffi::SQLITE_INSERT if is_top_level => match first {
+            Some(table) if !table.starts_with(b"sqlite_") => INSERTS,
+            _ => 0,
+        },
+        ffi::SQLITE_FUNCTION => match second {
+            Some(name) if name.eq_ignore_ascii_case(b"last_insert_rowid") => READS_LAST_ROWID,
+            _ => 0,
+        },
+        ffi::SQLITE_TRANSACTION | ffi::SQLITE_SAVEPOINT => match first {
+            Some(b"COMMIT" | b"RELEASE") => COMMITS,
+            Some(b"ROLLBACK") => ROLLS_BACK,
+            _ => 0,
+        },
+        ffi::SQLITE_CREATE_INDEX..=ffi::SQLITE_CREATE_VIEW
+        | ffi::SQLITE_DROP_INDEX..=ffi::SQLITE_DROP_VIEW
+        | ffi::SQLITE_ALTER_TABLE
+        | ffi::SQLITE_CREATE_VTABLE
+        | ffi::SQLITE_DROP_VTABLE => CHANGES_SCHEMA,
+        // VACUUM attaches a nameless database; nothing else has a reason to name one here.
+        ffi::SQLITE_ATTACH => match first {
+            Some(b"" | b":memory:") => 0,
+            _ => return ffi::SQLITE_DENY,
+        },
+        // The journal of an image in memory cannot become a write-ahead log. As with SQLite's own
+        // in-memory databases the wish is ignored, not refused.
+        ffi::SQLITE_PRAGMA => match (first, second) {
+            (Some(name), Some(value))
+                if name.eq_ignore_ascii_case(b"journal_mode")
+                    && value.eq_ignore_ascii_case(b"wal") =>
+            {
+                return ffi::SQLITE_IGNORE;
+            }
+            _ => 0,
+        },
+        _ => 0,
+    };
+    hooks.traits.set(hooks.traits.get() | found);
+    ffi::SQLITE_OK
+}
+
+/// SAFETY: SQLite calls it with the context given to it.
+unsafe extern "C" fn on_commit(context: *mut c_void) -> c_int {
+    // SAFETY: the context is the boxed `Hooks`, see `Link::open`.
+    let hooks = unsafe { &*context.cast::<Hooks>() };
+    hooks.committed.set(true);
+    0
+}
+
+/// SAFETY: SQLite calls it with the context given to it.
+unsafe extern "C" fn on_progress(context: *mut c_void) -> c_int {
+    // SAFETY: the context is the boxed `Hooks`, see `Link::set_deadline`.
+    let hooks = unsafe { &*context.cast::<Hooks>() };
+    let is_over = hooks.platform.monotonic_ms() >= hooks.deadline_ms.get();
+    if is_over {
+        hooks.timed_out.set(true);
+    }
+    c_int::from(is_over)
+}
+
+const INSERTS: u32 = 1;
+const READS_LAST_ROWID: u32 = 1 << 1;
+const CHANGES_SCHEMA: u32 = 1 << 2;
+const COMMITS: u32 = 1 << 3;
+const ROLLS_BACK: u32 = 1 << 4;
+
+/// A few microseconds of SQLite's work.
+const OPS_BETWEEN_CLOCK_READS: c_int = 2_000;

@@ -1,0 +1,121 @@
+//! One session on one thread, whatever carries its messages.
+//!
+//! A panic inside the engine ends the session with `ENGINE_DEFECT`; the process goes on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lix_engine_core::{Attachment, Effect, Event, Message, Session, SessionOptions};
+
+use crate::platform::Machine;
+use crate::trace::{Direction, Trace};
+
+/// A session and the trace of it.
+pub(crate) struct Server {
+    session: Session,
+    trace: Trace,
+}
+
+/// What a transport gives for each attachment.
+pub(crate) enum Received {
+    Whole(Bytes),
+    /// Longer than the limit, so it was not kept.
+    TooLong(u64),
+}
+
+impl Server {
+    pub(crate) fn new(options: SessionOptions, trace: Trace) -> Self {
+        Self { session: Session::new(options, Arc::new(Machine)), trace }
+    }
+
+    /// Takes a message in; nothing runs yet.
+    pub(crate) fn receive(
+        &mut self,
+        frame: Bytes,
+        attachments: Vec<Received>,
+        send: &mut dyn FnMut(Effect),
+    ) {
+        self.trace.message(Direction::ToEngine, &frame, attachments.iter().map(Received::len));
+        let attachments = attachments
+            .into_iter()
+            .map(|received| -> Box<dyn Attachment> {
+                match received {
+                    Received::Whole(bytes) => Box::new(bytes),
+                    Received::TooLong(len) => Box::new(TooLong(len)),
+                }
+            })
+            .collect();
+        self.event(Event::Message(Message { frame, attachments }), send);
+    }
+
+    /// The transport broke: the session ends and says why.
+    pub(crate) fn broken(
+        &mut self,
+        error: lix_engine_protocol::Error,
+        send: &mut dyn FnMut(Effect),
+    ) {
+        self.event(Event::Broken(error), send);
+    }
+
+    /// Runs one request; `true` while more wait.
+    pub(crate) fn step(&mut self, send: &mut dyn FnMut(Effect)) -> bool {
+        self.guarded(send, |session, sink| session.step(sink))
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.session.is_over()
+    }
+
+    fn event(&mut self, event: Event, send: &mut dyn FnMut(Effect)) {
+        self.guarded(send, |session, sink| {
+            session.receive(event, sink);
+            false
+        });
+    }
+
+    fn guarded(
+        &mut self,
+        send: &mut dyn FnMut(Effect),
+        run: impl FnOnce(&mut Session, &mut dyn FnMut(Effect)) -> bool,
+    ) -> bool {
+        let Self { session, trace } = self;
+        let mut sink = |effect: Effect| {
+            if let Effect::Send { frame, attachments } = &effect {
+                let sizes = attachments.iter().map(lix_engine_core::Snapshot::len);
+                trace.message(Direction::ToHost, frame, sizes);
+            }
+            send(effect);
+        };
+        // The session is given up after a panic, so nobody sees a half-changed state.
+        match catch_unwind(AssertUnwindSafe(|| run(session, &mut sink))) {
+            Ok(more) => more,
+            Err(_) => {
+                session.fail("the engine met an impossible state; see its log", &mut sink);
+                false
+            }
+        }
+    }
+}
+
+impl Received {
+    fn len(&self) -> u64 {
+        match self {
+            Received::Whole(bytes) => bytes.len() as u64,
+            Received::TooLong(len) => *len,
+        }
+    }
+}
+
+/// Stands for an attachment that was dropped; the session refuses it by its length.
+struct TooLong(u64);
+
+impl Attachment for TooLong {
+    fn len(&self) -> u64 {
+        self.0
+    }
+
+    fn copy_to(&self, _offset: u64, _buffer: &mut [u8]) {
+        unreachable!("an attachment over the limit is refused before it is read");
+    }
+}

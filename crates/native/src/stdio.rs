@@ -1,0 +1,117 @@
+//! Frames on stdin and stdout. One thread reads ahead, so that a `cancel` is heard while a
+//! statement runs; it stops reading when too much waits.
+
+use std::io::{self, BufReader, BufWriter, Write};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+
+use bytes::Bytes;
+use lix_engine_core::{Effect, SessionOptions};
+use lix_engine_protocol::stream::{
+    PREAMBLE, StreamError, read_message, read_preamble, write_frame,
+};
+use lix_engine_protocol::{Error, Limits, Reason};
+
+use crate::serve::{Received, Server};
+use crate::trace::Trace;
+
+/// Serves one session until the host closes it or goes away.
+pub(crate) fn serve(options: SessionOptions, trace: Trace) -> io::Result<()> {
+    let mut output = BufWriter::with_capacity(OUTPUT_BUFFER, io::stdout().lock());
+    output.write_all(&PREAMBLE)?;
+    output.flush()?;
+
+    let (sender, incoming) = sync_channel(2 * options.limits.max_inflight as usize);
+    let limits = options.limits;
+    // Not joined: it may sit in a read that never returns. The process ends without it.
+    std::thread::spawn(move || read_all(&limits, |input| sender.send(input).is_ok()));
+
+    let mut server = Server::new(options, trace);
+    let mut result = Ok(());
+    let mut more = false;
+    while result.is_ok() && !server.is_over() {
+        let mut send = |effect: Effect| {
+            if let Effect::Send { frame, attachments } = effect
+                && result.is_ok()
+            {
+                result = write_message(&mut output, &frame, &attachments);
+            }
+        };
+        // What arrived is taken in before the next request runs; without work, wait for more.
+        let is_connected = take_all(&incoming, !more, |input| match input {
+            Input::Message(frame, attachments) => server.receive(frame, attachments, &mut send),
+            Input::Broken(error) => server.broken(error, &mut send),
+        });
+        more = server.step(&mut send);
+        // An answer never waits for the request behind it.
+        result = result.and_then(|()| output.flush());
+        if !more && !is_connected {
+            break;
+        }
+    }
+    result
+}
+
+enum Input {
+    Message(Bytes, Vec<Received>),
+    Broken(Error),
+}
+
+fn read_all(limits: &Limits, mut deliver: impl FnMut(Input) -> bool) {
+    let mut input = BufReader::with_capacity(INPUT_BUFFER, io::stdin().lock());
+    let mut is_wanted = true;
+    let mut read = || -> Result<(), StreamError> {
+        read_preamble(&mut input)?;
+        while is_wanted && let Some((frame, attachments)) = read_message(&mut input, limits)? {
+            let attachments = attachments
+                .into_iter()
+                .map(|attachment| attachment.map_or_else(Received::TooLong, Received::Whole));
+            is_wanted = deliver(Input::Message(frame, attachments.collect()));
+        }
+        Ok(())
+    };
+    if let Err(error) = read() {
+        deliver(Input::Broken(broken(error)));
+    }
+}
+
+fn broken(error: StreamError) -> Error {
+    match error {
+        StreamError::Protocol(error) => error,
+        StreamError::Io(error) => {
+            Error::new(Reason::FrameMalformed, format!("the stream broke off: {error}"))
+        }
+    }
+}
+
+/// Hands on everything that is there, after waiting for the first if asked to. `false` once the
+/// other end is gone and everything is taken.
+fn take_all(incoming: &Receiver<Input>, wait: bool, mut take: impl FnMut(Input)) -> bool {
+    if wait {
+        match incoming.recv() {
+            Ok(input) => take(input),
+            Err(_) => return false,
+        }
+    }
+    loop {
+        match incoming.try_recv() {
+            Ok(input) => take(input),
+            Err(TryRecvError::Empty) => return true,
+            Err(TryRecvError::Disconnected) => return false,
+        }
+    }
+}
+
+fn write_message(
+    output: &mut impl Write,
+    frame: &[u8],
+    attachments: &[lix_engine_core::Snapshot],
+) -> io::Result<()> {
+    write_frame(output, frame)?;
+    for chunk in attachments.iter().flat_map(|attachment| attachment.chunks()) {
+        output.write_all(chunk)?;
+    }
+    Ok(())
+}
+
+const INPUT_BUFFER: usize = 64 * 1024;
+const OUTPUT_BUFFER: usize = 64 * 1024;

@@ -1,0 +1,164 @@
+//! One session per WebSocket connection, each on a thread of its own. A frame is one binary
+//! message, every attachment one more.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use bytes::Bytes;
+use lix_engine_core::{Effect, SessionOptions};
+use lix_engine_protocol::{Error, Limits, Reason, frame};
+use tungstenite::protocol::WebSocketConfig;
+use tungstenite::{Message, WebSocket};
+
+use crate::serve::{Received, Server};
+use crate::trace::Trace;
+
+/// Listens until the process is ended.
+pub(crate) fn serve(
+    address: SocketAddr,
+    options: &SessionOptions,
+    trace: &Trace,
+) -> io::Result<()> {
+    let listener = TcpListener::bind(address)?;
+    eprintln!("listening on ws://{}", listener.local_addr()?);
+    for stream in listener.incoming() {
+        let (stream, options, trace) = (stream?, options.clone(), trace.clone());
+        std::thread::spawn(move || {
+            if let Err(problem) = session(stream, options, trace) {
+                eprintln!("lix-engine: a connection ended: {problem}");
+            }
+        });
+    }
+    Ok(())
+}
+
+fn session(stream: TcpStream, options: SessionOptions, trace: Trace) -> tungstenite::Result<()> {
+    stream.set_nodelay(true)?;
+    let config = WebSocketConfig::default()
+        .max_message_size(usize::try_from(options.limits.max_attachment_bytes).ok())
+        .max_frame_size(usize::try_from(options.limits.max_attachment_bytes).ok());
+    let socket = tungstenite::accept_with_config(stream, Some(config))
+        .map_err(|error| io::Error::other(error.to_string()))?;
+    let mut connection = Connection { socket, partial: None, limits: options.limits };
+    let mut server = Server::new(options, trace);
+    let mut more = false;
+    while !server.is_over() {
+        let mut replies = Vec::new();
+        let mut send = |effect: Effect| replies.push(effect);
+        let mut is_connected = true;
+        // What arrived is taken in before the next request runs; without work, wait for more.
+        let mut wait = !more;
+        loop {
+            match connection.next(wait) {
+                Ok(Some(Input::Message(frame, attachments))) => {
+                    server.receive(frame, attachments, &mut send);
+                }
+                Ok(Some(Input::Broken(error))) => server.broken(error, &mut send),
+                Ok(Some(Input::Nothing)) => continue,
+                Ok(None) => break,
+                Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed) => {
+                    is_connected = false;
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+            wait = false;
+        }
+        more = is_connected && server.step(&mut send);
+        for effect in replies {
+            connection.carry_out(effect)?;
+        }
+        if !is_connected {
+            return Ok(());
+        }
+        connection.socket.flush()?;
+    }
+    // The session is over: say goodbye and wait for the peer to do the same.
+    connection.socket.close(None)?;
+    while connection.socket.read().is_ok() {}
+    Ok(())
+}
+
+struct Connection {
+    socket: WebSocket<TcpStream>,
+    /// A frame whose attachments are still on their way.
+    partial: Option<Partial>,
+    limits: Limits,
+}
+
+struct Partial {
+    frame: Bytes,
+    missing: usize,
+    attachments: Vec<Received>,
+}
+
+enum Input {
+    Message(Bytes, Vec<Received>),
+    Broken(Error),
+    Nothing,
+}
+
+impl Connection {
+    /// The next complete message; `None` if none is there and nobody wants to wait.
+    fn next(&mut self, wait: bool) -> tungstenite::Result<Option<Input>> {
+        loop {
+            self.socket.get_ref().set_nonblocking(!wait)?;
+            let received = self.socket.read();
+            self.socket.get_ref().set_nonblocking(false)?;
+            let bytes = match received {
+                Ok(Message::Binary(bytes)) => bytes,
+                Ok(Message::Text(_)) => {
+                    let message = "a frame is a binary message, this one is text";
+                    return Ok(Some(Input::Broken(Error::new(Reason::FrameMalformed, message))));
+                }
+                Ok(_) => return Ok(Some(Input::Nothing)),
+                Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(None);
+                }
+                Err(tungstenite::Error::Capacity(error)) => {
+                    let error = Error::new(Reason::LimitExceeded, error.to_string())
+                        .subject("max_attachment_bytes");
+                    return Ok(Some(Input::Broken(error)));
+                }
+                Err(error) => return Err(error),
+            };
+            if let Some(message) = self.assemble(bytes) {
+                return Ok(Some(message));
+            }
+        }
+    }
+
+    fn assemble(&mut self, bytes: Bytes) -> Option<Input> {
+        let mut partial = match self.partial.take() {
+            None => {
+                let missing = frame::attachment_sizes(&bytes).len();
+                Partial { frame: bytes, missing, attachments: Vec::new() }
+            }
+            Some(mut partial) => {
+                let len = bytes.len() as u64;
+                partial.attachments.push(if len <= self.limits.max_attachment_bytes {
+                    Received::Whole(bytes)
+                } else {
+                    Received::TooLong(len)
+                });
+                partial
+            }
+        };
+        if partial.attachments.len() < partial.missing {
+            self.partial = Some(partial);
+            return None;
+        }
+        Some(Input::Message(partial.frame, std::mem::take(&mut partial.attachments)))
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> tungstenite::Result<()> {
+        let Effect::Send { frame, attachments } = effect else { return Ok(()) };
+        self.socket.write(Message::binary(frame))?;
+        for attachment in attachments {
+            let mut whole = Vec::with_capacity(attachment.len() as usize);
+            attachment.chunks().for_each(|chunk| whole.extend_from_slice(chunk));
+            self.socket.write(Message::binary(whole))?;
+        }
+        Ok(())
+    }
+}
