@@ -40,7 +40,7 @@ const checks = {
 
   "known answers come out": async ({ page }) => {
     await query(page, "SELECT count(*) AS n, count(population) AS known, sum(population) AS people, min(lat) AS south FROM place")
-    assert.deepEqual(await cells(page, 0), ["135233", "122445", "3133032118", "-54.93355"])
+    assert.deepEqual(await cells(page, 0), ["135233", "122445", "3133032118", "-77.846"])
     await example(page, "Largest cities")
     assert.equal(await rowCount(page), 250)
     assert.deepEqual((await cells(page, 0)).slice(0, 4), ["1", "Shanghai", "China", "22315474"])
@@ -83,7 +83,7 @@ const checks = {
     // The engine counts bytes, the page characters.
     await query(page, "SELECT 'grün ☕ 🌍', nope FROM place", { fails: true })
     assert.equal(await text(page, "#sql-paint .wrong"), "nope")
-    assert.match(await text(page, "#problem"), /line 1, column 22$/)
+    assert.match(await text(page, "#problem"), /line 1, column 21$/)
     await query(page, "SELECT 1; SELECT 2", { fails: true })
     assert.match(await text(page, "#problem"), /^INVALID \/ SQL_MULTIPLE/)
     await query(page, "SELECT 'still here' AS answer")
@@ -92,7 +92,7 @@ const checks = {
   },
 
   "the keyboard is enough": async ({ page }) => {
-    await page.evaluate(() => document.activeElement?.blur())
+    await open(page)
     await page.keyboard.press("Tab")
     assert.equal(await page.evaluate(() => document.activeElement.className), "skip")
     await page.keyboard.press("Enter")
@@ -126,7 +126,7 @@ const checks = {
     await page.keyboard.press("Control+End")
     const last = page.locator('#grid [data-row="135232"]')
     await last.waitFor(BOUND)
-    assert.equal(await last.locator("[role=gridcell]").first().textContent(), "12157610")
+    assert.equal(await last.locator("[role=gridcell]").first().textContent(), "12145745")
     assert.equal(await last.getAttribute("aria-rowindex"), "135234")
     assert.ok((await page.$$("#grid .grid-body .grid-row")).length < 80)
     const box = await last.boundingBox()
@@ -174,8 +174,8 @@ const checks = {
     assert.equal(await page.isHidden("#credit"), true)
     await page.waitForFunction(() => document.querySelector('details[data-table="tree"] .count')?.textContent === "1,200", null, BOUND)
     await query(page, "SELECT kind, count(*) AS trees, round(avg(height), 2) AS height, sum(photo IS NULL) AS unseen FROM tree GROUP BY kind ORDER BY kind")
-    assert.deepEqual(await cells(page, 0), ["apple", "400", "3.49", "200"])
-    assert.deepEqual(await cells(page, 2), ["plum", "400", "3.51", "200"])
+    assert.deepEqual(await cells(page, 0), ["apple", "400", "3.38", "200"])
+    assert.deepEqual(await cells(page, 2), ["plum", "400", "3.57", "200"])
     await query(page, "SELECT * FROM tall ORDER BY id LIMIT 1")
     assert.deepEqual((await cells(page, 0)).slice(0, 2), ["50", "plum"])
   },
@@ -216,7 +216,6 @@ const checks = {
       await page.click("#run-main")
       await finished(page, "main")
       measured[`${workload} main`] = await lane(page, "main")
-      assert.ok((await page.evaluate(() => window.longTasks.length)) >= 0)
     }
     const [worker, main] = [measured["bulk worker"], measured["bulk main"]]
     console.log(`       bound inserts: worker ${measured["bound worker"].block} ms, main thread ${measured["bound main"].block} ms`)
@@ -230,8 +229,7 @@ const checks = {
   },
 
   "light, dark and narrow": async ({ page }) => {
-    await page.reload()
-    await page.waitForSelector("body[data-ready]", BOUND)
+    await open(page)
     await page.click("#run-both")
     await page.waitForSelector("body[data-race=done]", BOUND)
     await page.click('#grid [data-row="3"] [role=gridcell]:nth-child(2)')
@@ -246,8 +244,7 @@ const checks = {
     await page.mouse.move(5, 500)
     await shoot(page, "dark")
     if (docs) await shoot(page, "../../docs/images/demo-dark")
-    await page.reload()
-    await page.waitForSelector("body[data-ready]", BOUND)
+    await open(page)
     assert.equal(await page.getAttribute("html", "data-theme"), "dark", "the choice is remembered")
     await page.click("#theme")
     await page.setViewportSize({ width: 420, height: 900 })
@@ -293,10 +290,7 @@ async function main() {
       window.longTasks = []
       new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map((entry) => entry.duration))).observe({ type: "longtask" })
     })
-    await page.goto(origin)
-    await page.waitForSelector("body[data-ready]", BOUND).catch(async (error) => {
-      throw new Error(`the page did not get ready: ${await page.textContent("#problem")} ${world.problems.join("; ")}`, { cause: error })
-    })
+    await open(page, origin)
     for (const [name, check] of Object.entries(checks)) {
       try {
         await check(world)
@@ -317,6 +311,13 @@ async function main() {
 }
 
 // ── What a visitor does and sees ───────────────────────────────────────────
+
+/** Loads the page anew and waits until the bundled data set is shown. */
+async function open(page, url = page.url()) {
+  await page.goto(url)
+  await page.waitForSelector("body[data-ready], #problem:not([hidden])", BOUND)
+  assert.equal(await page.getAttribute("body", "data-ready"), "true", await text(page, "#problem"))
+}
 
 async function query(page, sql, { fails = false } = {}) {
   await page.fill("#sql", sql)

@@ -55,7 +55,7 @@ ORDER BY countries DESC, places DESC`,
   {
     label: "Every type",
     sql: `SELECT 9007199254740993 AS big_integer, 0.1 + 0.2 AS real, 'naïve café ☕' AS text,
-       NULL AS nothing, x'4c697820456e67696e65' AS blob, randomblob(64) AS noise,
+       NULL AS missing, x'4c697820456e67696e65' AS blob, randomblob(64) AS noise,
        json_object('sqlite', sqlite_version()) AS json`,
   },
   {

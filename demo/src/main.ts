@@ -25,8 +25,8 @@ const schema = new SchemaView($("schema-list"), (table) => {
   void run()
 })
 const lanes = {
-  worker: new Lane($("lane-worker"), "Worker", "<code>createWorkerEngine()</code>, one dot per frame drawn"),
-  main: new Lane($("lane-main"), "Main thread", "<code>createMainMemoryEngine()</code>, one dot per frame drawn"),
+  worker: new Lane($("lane-worker"), "Worker", "<code>createWorkerEngine()</code> · one dot per frame drawn"),
+  main: new Lane($("lane-main"), "Main thread", "<code>createMainMemoryEngine()</code> · one dot per frame drawn"),
 }
 
 setUpTheme($<HTMLButtonElement>("theme"), () => {
@@ -281,7 +281,7 @@ function showProblem(error: unknown, statement: { sql: string; start: number }, 
   }
   if (before) text.textContent = `${before} ${text.textContent}`
   box.hidden = false
-  $("status").textContent = "Failed."
+  $("status").textContent = "No result."
 }
 
 function clearProblem(): void {
