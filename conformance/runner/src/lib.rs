@@ -5,9 +5,14 @@
 //! everything the runner started is gone when it ends.
 
 pub mod batch;
+pub mod case;
 pub mod expr;
 pub mod glob;
+pub mod implementation;
 pub mod known;
 pub mod proto;
+pub mod session;
+pub mod trace;
+pub mod transport;
 pub mod value;
 pub mod wire;

@@ -1,0 +1,123 @@
+// The bridge page of the conformance runner: one WebSocket per session, one engine worker behind each.
+//
+// It forwards frames and attachments as they are and adds what only a page can see. It knows nothing of the protocol: the
+// runner reads and writes the frames.
+//
+// A message between runner and page is binary: u32 little-endian length of a JSON header, the header, then the parts
+// whose sizes the header gives.
+
+const connect = (path) => {
+  const socket = new WebSocket(`ws://${location.host}${path}`)
+  socket.binaryType = "arraybuffer"
+  return socket
+}
+
+const pack = (header, parts = []) => {
+  const head = new TextEncoder().encode(JSON.stringify(header))
+  const out = new Uint8Array(4 + head.length + parts.reduce((sum, part) => sum + part.byteLength, 0))
+  new DataView(out.buffer).setUint32(0, head.length, true)
+  out.set(head, 4)
+  let at = 4 + head.length
+  for (const part of parts) {
+    out.set(new Uint8Array(part), at)
+    at += part.byteLength
+  }
+  return out
+}
+
+const unpack = (buffer) => {
+  const length = new DataView(buffer).getUint32(0, true)
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)))
+  const parts = []
+  let at = 4 + length
+  for (const size of header.sizes ?? []) {
+    parts.push(buffer.slice(at, at + size))
+    at += size
+  }
+  return { header, parts }
+}
+
+const isBuffer = (value) => value instanceof ArrayBuffer
+
+const isEnvelope = (data) =>
+  data !== null &&
+  typeof data === "object" &&
+  data.v === 1 &&
+  isBuffer(data.frame) &&
+  (data.attachments === undefined || (Array.isArray(data.attachments) && data.attachments.every(isBuffer)))
+
+const describe = (data) => {
+  try {
+    return JSON.stringify(data) ?? String(data)
+  } catch {
+    return Object.prototype.toString.call(data)
+  }
+}
+
+const startWorker = (script) => new Worker(new URL(script, `${location.origin}/package/`), { type: "module" })
+
+const runSession = (session, script) => {
+  const socket = connect(`/session/${session}`)
+  const say = (header, parts) => socket.readyState === WebSocket.OPEN && socket.send(pack(header, parts))
+  const fact = (facts) => say({ t: "fact", facts })
+
+  let worker
+  let transfer = true
+  const end = (why) => {
+    worker?.terminate()
+    worker = undefined
+    say({ t: "ended", why })
+  }
+
+  socket.onopen = () => {
+    fact({ cross_origin_isolated: globalThis.crossOriginIsolated })
+    worker = startWorker(script)
+    worker.onmessage = ({ data }) => {
+      if (!isEnvelope(data)) return say({ t: "odd", what: describe(data) })
+      const attachments = data.attachments ?? []
+      const parts = [data.frame, ...attachments]
+      fact({
+        message_bytes: parts.reduce((sum, part) => sum + part.byteLength, 0),
+        attachments_received: attachments.length,
+      })
+      say({ t: "message", sizes: parts.map((part) => part.byteLength) }, parts)
+    }
+    worker.onmessageerror = () => say({ t: "odd", what: "a message that cannot be deserialised" })
+    worker.onerror = (event) => {
+      event.preventDefault()
+      fact({ worker_error: true })
+      end(`the worker failed: ${event.message || "its script does not load"}`)
+    }
+  }
+
+  const actions = {
+    send(_, [frame, ...attachments]) {
+      const envelope = attachments.length > 0 ? { v: 1, frame, attachments } : { v: 1, frame }
+      worker?.postMessage(envelope, transfer ? [frame, ...attachments] : [])
+      fact({
+        frame_detached: frame.byteLength === 0,
+        attachments_detached: attachments.length > 0 && attachments.every((each) => each.byteLength === 0),
+      })
+    },
+    post: ({ value }) => worker?.postMessage(value),
+    copy: () => (transfer = false),
+    terminate() {
+      if (worker) fact({ worker_terminated: true })
+      end("the worker was terminated")
+    },
+    // What the worker has already posted comes first.
+    finish: () => setTimeout(() => end("the session is finished"), 4),
+  }
+  socket.onmessage = ({ data }) => {
+    const { header, parts } = unpack(data)
+    actions[header.t](header, parts)
+  }
+  socket.onclose = () => worker?.terminate()
+}
+
+const control = connect("/control")
+control.onmessage = ({ data }) => {
+  const order = JSON.parse(data)
+  if (order.t === "reload") location.reload()
+  else runSession(order.session, order.script)
+}

@@ -1,0 +1,243 @@
+//! What is under test: `--impl`, either a file `impl.json` or a short form.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// A resolved description of an implementation.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// For reports.
+    pub name: String,
+    /// How it is reached.
+    pub transport: Transport,
+    /// What to start; empty if it runs already (servers) or the runner knows (browser).
+    pub command: Vec<String>,
+    /// Added to the environment.
+    pub env: BTreeMap<String, String>,
+    /// Working directory of the command.
+    pub dir: PathBuf,
+    /// Servers that run already: `host:port/path`.
+    pub address: String,
+    /// Browser: the built package.
+    pub package: PathBuf,
+    /// How long a start may take.
+    pub start_timeout: Duration,
+    /// Capabilities the handshake must announce, without prefix.
+    pub capabilities: Vec<String>,
+    /// The known-failure list.
+    pub known_failures: Option<PathBuf>,
+    /// A build with control calls: MANUAL_CLOCK has to be announced.
+    pub conformance: bool,
+    /// Sessions at once by default.
+    pub jobs: Option<usize>,
+    /// What was given on the command line.
+    pub spec: String,
+}
+
+/// How an implementation is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// A process per session.
+    Stdio,
+    /// A socket with stream framing.
+    Tcp,
+    /// A WebSocket server.
+    Ws,
+    /// A worker in Chromium.
+    Browser,
+}
+
+impl Transport {
+    /// The name in case files and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Stdio => "stdio",
+            Transport::Tcp => "tcp",
+            Transport::Ws => "ws",
+            Transport::Browser => "browser",
+        }
+    }
+
+    /// The class in case files.
+    pub fn class(self) -> &'static str {
+        match self {
+            Transport::Stdio | Transport::Tcp => "stream",
+            Transport::Ws | Transport::Browser => "message",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: String,
+    transport: Transport,
+    #[serde(default)]
+    command: Vec<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    #[serde(default)]
+    address: String,
+    #[serde(default)]
+    package: String,
+    #[serde(default = "default_start_timeout_ms")]
+    start_timeout_ms: u64,
+    #[serde(default)]
+    capabilities: Vec<String>,
+    known_failures: Option<String>,
+    #[serde(default)]
+    conformance: bool,
+    jobs: Option<usize>,
+}
+
+/// Resolves `--impl`: a path to `impl.json`, `stdio:COMMAND ARGS`, `tcp://…`, `ws://…`, or `browser:DIR`.
+pub fn resolve(spec: &str) -> Result<Config, String> {
+    let here = std::env::current_dir().map_err(|error| error.to_string())?;
+    let short = |transport, name: &str| Config {
+        name: name.to_owned(),
+        transport,
+        command: Vec::new(),
+        env: BTreeMap::new(),
+        dir: here.clone(),
+        address: String::new(),
+        package: PathBuf::new(),
+        start_timeout: Duration::from_millis(default_start_timeout_ms()),
+        capabilities: Vec::new(),
+        known_failures: None,
+        conformance: false,
+        jobs: None,
+        spec: spec.to_owned(),
+    };
+    if let Some(command) = spec.strip_prefix("stdio:") {
+        let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+        let Some(program) = words.first() else {
+            return Err("stdio: needs a command".to_owned());
+        };
+        let name = Path::new(program).file_stem().map_or("stdio".into(), |stem| stem.to_string_lossy());
+        let mut config = short(Transport::Stdio, &name);
+        config.command = words.clone();
+        config.command[0] = locate(program, &here);
+        return Ok(config);
+    }
+    for (prefix, transport) in [("tcp://", Transport::Tcp), ("ws://", Transport::Ws)] {
+        if let Some(address) = spec.strip_prefix(prefix) {
+            let mut config = short(transport, spec);
+            config.address = address.to_owned();
+            return Ok(config);
+        }
+    }
+    if let Some(dir) = spec.strip_prefix("browser:") {
+        let mut config = short(Transport::Browser, "browser");
+        config.package = here.join(dir);
+        config.start_timeout = Duration::from_secs(60);
+        config.jobs = Some(1);
+        return Ok(config);
+    }
+    from_file(Path::new(spec), spec)
+}
+
+fn from_file(path: &Path, spec: &str) -> Result<Config, String> {
+    let complain = |why: String| format!("{}: {why}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| complain(error.to_string()))?;
+    let file: File = serde_json::from_str(&text).map_err(|error| complain(error.to_string()))?;
+    let dir = path
+        .canonicalize()
+        .ok()
+        .and_then(|path| path.parent().map(Path::to_path_buf))
+        .ok_or_else(|| complain("has no directory".to_owned()))?;
+    let mut command = file
+        .command
+        .iter()
+        .map(|word| from_environment(word))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(complain)?;
+    if let Some(program) = command.first_mut() {
+        *program = locate(program, &dir);
+    }
+    let needs_command = file.transport == Transport::Stdio;
+    if needs_command && command.is_empty() {
+        return Err(complain("a stdio implementation needs a command".to_owned()));
+    }
+    Ok(Config {
+        name: file.name,
+        transport: file.transport,
+        command,
+        env: file.env,
+        address: file
+            .address
+            .trim_start_matches("ws://")
+            .trim_start_matches("tcp://")
+            .to_owned(),
+        package: dir.join(file.package),
+        start_timeout: Duration::from_millis(file.start_timeout_ms),
+        capabilities: file.capabilities,
+        known_failures: file.known_failures.map(|name| dir.join(name)),
+        conformance: file.conformance,
+        jobs: file.jobs,
+        dir,
+        spec: spec.to_owned(),
+    })
+}
+
+/// `${NAME:-default}` from the environment.
+fn from_environment(word: &str) -> Result<String, String> {
+    let Some((before, rest)) = word.split_once("${") else {
+        return Ok(word.to_owned());
+    };
+    let (inner, after) = rest
+        .split_once('}')
+        .ok_or_else(|| format!("\"${{\" without \"}}\" in {word:?}"))?;
+    let (name, default) = match inner.split_once(":-") {
+        Some((name, default)) => (name, Some(default)),
+        None => (inner, None),
+    };
+    let value = std::env::var(name)
+        .ok()
+        .filter(|value| !value.is_empty())
+        .or_else(|| default.map(str::to_owned))
+        .ok_or_else(|| format!("the environment has no {name}"))?;
+    Ok(format!("{before}{value}{}", from_environment(after)?))
+}
+
+/// A program with a path in it is relative to `dir`; a bare name is looked up as usual.
+fn locate(program: &str, dir: &Path) -> String {
+    if program.contains('/') {
+        dir.join(program).to_string_lossy().into_owned()
+    } else {
+        program.to_owned()
+    }
+}
+
+fn default_start_timeout_ms() -> u64 {
+    10_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_forms() {
+        let config = resolve("stdio:./engine --flag x").unwrap();
+        assert_eq!(config.transport, Transport::Stdio);
+        assert!(config.command[0].ends_with("/./engine") && config.command[1..] == ["--flag", "x"]);
+        assert_eq!(config.name, "engine");
+
+        let config = resolve("ws://127.0.0.1:1/path").unwrap();
+        assert_eq!((config.transport, config.address.as_str()), (Transport::Ws, "127.0.0.1:1/path"));
+
+        assert!(resolve("stdio:").is_err());
+        assert!(resolve("no/such/impl.json").is_err());
+    }
+
+    #[test]
+    fn the_environment_can_name_the_binary() {
+        assert_eq!(from_environment("${NO_SUCH_NAME:-a/b}/c"), Ok("a/b/c".to_owned()));
+        assert!(from_environment("${NO_SUCH_NAME}").is_err());
+        assert!(from_environment("${NO").is_err());
+    }
+}

@@ -1,0 +1,442 @@
+//! A worker engine in real Chromium.
+//!
+//! The runner serves the built package and a bridge page on loopback and starts a browser with an empty profile. The page
+//! connects back; each session is a WebSocket of its own, behind which the page owns one worker: it forwards frames and
+//! attachments with the transfer list, frame by frame, without the TypeScript host, and reports what only a page can see.
+
+use std::cell::RefCell;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
+use tungstenite::handshake::server::{Request, Response};
+use tungstenite::protocol::Role;
+use tungstenite::{Bytes, Message as Ws};
+
+use super::process::Process;
+use super::ws::Duplex;
+use super::{How, Incoming, Link, OpenOptions, SendOptions, Target, TempDir, next};
+use crate::implementation::Config;
+use crate::wire::Message;
+
+/// A browser with one page for all links of a job.
+pub(crate) struct BrowserTarget {
+    config: Config,
+    browser: Option<Browser>,
+    next_session: u64,
+}
+
+impl BrowserTarget {
+    pub(crate) fn new(config: Config) -> BrowserTarget {
+        BrowserTarget {
+            config,
+            browser: None,
+            next_session: 1,
+        }
+    }
+}
+
+impl Target for BrowserTarget {
+    fn connect(&mut self, options: &OpenOptions, deadline: Instant) -> Result<Box<dyn Link>, String> {
+        if self.browser.as_ref().is_none_or(|browser| !browser.alive()) {
+            self.browser = None;
+            self.browser = Some(Browser::start(&self.config)?);
+        }
+        let browser = self.browser.as_mut().expect("just started");
+        let session = self.next_session;
+        self.next_session += 1;
+        let script = options.worker_script.as_deref().unwrap_or("worker.js");
+        let duplex = browser.open(session, script, deadline)?;
+
+        let (found, incoming) = channel();
+        std::thread::spawn(move || unpack(&duplex.incoming, &found));
+        Ok(Box::new(BrowserLink {
+            outgoing: Some(duplex.outgoing),
+            incoming,
+            process: Rc::clone(&browser.process),
+            control: browser.control.clone(),
+            ended: false,
+        }))
+    }
+
+    fn restart(&mut self) {
+        self.browser = None;
+    }
+}
+
+struct BrowserLink {
+    outgoing: Option<Sender<Ws>>,
+    incoming: Receiver<Incoming>,
+    process: Rc<RefCell<Process>>,
+    control: Sender<Ws>,
+    ended: bool,
+}
+
+impl BrowserLink {
+    fn post(&self, header: &Json, parts: &[&[u8]]) {
+        if let Some(outgoing) = &self.outgoing {
+            // A page that is gone is reported by the reader.
+            let _ = outgoing.send(Ws::Binary(Bytes::from(pack(header, parts))));
+        }
+    }
+}
+
+impl Link for BrowserLink {
+    fn send(&mut self, message: &Message, options: SendOptions) -> Result<(), String> {
+        if options.length_prefix.is_some() {
+            return Err("there are no length prefixes between page and worker".to_owned());
+        }
+        if options.as_text {
+            let text = String::from_utf8_lossy(&message.frame);
+            self.post(&json!({"t": "post", "value": text}), &[]);
+            return Ok(());
+        }
+        let mut parts: Vec<&[u8]> = vec![&message.frame];
+        parts.extend(message.attachments.iter().map(Vec::as_slice));
+        let sizes: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+        self.post(&json!({"t": "send", "sizes": sizes}), &parts);
+        Ok(())
+    }
+
+    fn write_bytes(&mut self, _bytes: &[u8]) -> Result<(), String> {
+        Err("there is nothing outside the framing between page and worker".to_owned())
+    }
+
+    fn receive(&mut self, deadline: Instant) -> Option<Incoming> {
+        next(&self.incoming, deadline)
+    }
+
+    fn end(&mut self, how: How) {
+        if !std::mem::replace(&mut self.ended, true) {
+            let action = if how == How::End { "finish" } else { "terminate" };
+            self.post(&json!({"t": action}), &[]);
+        }
+    }
+
+    fn kill(&mut self) {
+        self.process.borrow_mut().kill();
+    }
+
+    fn stderr(&self) -> String {
+        // Chromium's own chatter says nothing about the engine; console output of page and worker comes as facts.
+        String::new()
+    }
+
+    fn bridge(&mut self, action: &Json) -> Result<(), String> {
+        if action == &json!({"t": "reload"}) {
+            let _ = self.control.send(Ws::Text(action.to_string().into()));
+        } else {
+            self.post(action, &[]);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for BrowserLink {
+    fn drop(&mut self) {
+        self.post(&json!({"t": "terminate"}), &[]);
+    }
+}
+
+struct Browser {
+    process: Rc<RefCell<Process>>,
+    control: Sender<Ws>,
+    arrivals: Receiver<Arrival>,
+    _profile: TempDir,
+    _server: Listening,
+}
+
+/// A WebSocket from the page, by its path.
+type Arrival = (String, Result<Duplex, String>);
+
+impl Browser {
+    fn start(config: &Config) -> Result<Browser, String> {
+        let worker = config.package.join("worker.js");
+        if !worker.is_file() {
+            return Err(format!(
+                "{} does not exist; build the package first (cargo xtask wasm, then the TypeScript build)",
+                worker.display()
+            ));
+        }
+        let (sender, arrivals) = channel();
+        let server = Listening::start(config.package.clone(), sender)?;
+        let profile = TempDir::new("lix-conformance-profile")?;
+        let mut command = config.clone();
+        if command.command.is_empty() {
+            command.command = vec![chromium()?];
+            command.command.extend(FLAGS.iter().map(|flag| (*flag).to_owned()));
+        }
+        let process = Process::start(
+            &command,
+            &[
+                format!("--user-data-dir={}", profile.path().display()),
+                format!("http://127.0.0.1:{}/", server.port),
+            ],
+        )?;
+        let deadline = Instant::now() + config.start_timeout;
+        let mut browser = Browser {
+            process: Rc::new(RefCell::new(process)),
+            control: channel().0,
+            arrivals,
+            _profile: profile,
+            _server: server,
+        };
+        browser.control = browser.arrival("/control", deadline)?.outgoing;
+        Ok(browser)
+    }
+
+    fn alive(&self) -> bool {
+        self.process.borrow_mut().exited().is_none()
+    }
+
+    fn open(&mut self, session: u64, script: &str, deadline: Instant) -> Result<Duplex, String> {
+        let order = json!({"t": "open", "session": session, "script": script});
+        let path = format!("/session/{session}");
+        loop {
+            if self.control.send(Ws::Text(order.to_string().into())).is_ok() {
+                match self.arrival(&path, deadline.min(Instant::now() + Duration::from_secs(3))) {
+                    Ok(duplex) => return Ok(duplex),
+                    Err(why) if Instant::now() >= deadline => return Err(why),
+                    Err(_) => {}
+                }
+            }
+            // The page was reloaded, or is being: it connects again.
+            self.control = self.arrival("/control", deadline)?.outgoing;
+        }
+    }
+
+    fn arrival(&mut self, wanted: &str, deadline: Instant) -> Result<Duplex, String> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.arrivals.recv_timeout(left) {
+                Ok((path, duplex)) if path == wanted => return duplex,
+                Ok((path, Ok(duplex))) if path == "/control" => self.control = duplex.outgoing,
+                Ok(_) => {}
+                Err(_) => {
+                    return Err(format!(
+                        "the page did not open {wanted}; the browser said: {}",
+                        self.process.borrow().stderr()
+                    ));
+                }
+            }
+        }
+    }
+}
+
+/// The HTTP server and the WebSockets of the page, on one loopback port.
+struct Listening {
+    port: u16,
+    stop: Arc<Mutex<bool>>,
+}
+
+impl Listening {
+    fn start(package: PathBuf, arrivals: Sender<Arrival>) -> Result<Listening, String> {
+        let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+        let port = listener.local_addr().map_err(|error| error.to_string())?.port();
+        let stop = Arc::new(Mutex::new(false));
+        let stopped = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            for socket in listener.incoming().flatten() {
+                if *stopped.lock().expect("no holder panics") {
+                    return;
+                }
+                let (package, arrivals) = (package.clone(), arrivals.clone());
+                std::thread::spawn(move || answer(socket, &package, &arrivals));
+            }
+        });
+        Ok(Listening { port, stop })
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        *self.stop.lock().expect("no holder panics") = true;
+        // Wakes the accepting thread, which then sees that it should end.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+fn answer(socket: TcpStream, package: &Path, arrivals: &Sender<Arrival>) {
+    let _ = socket.set_nodelay(true);
+    let _ = socket.set_read_timeout(Some(Duration::from_secs(10)));
+    let mut peeked = [0_u8; 2048];
+    let is_socket = loop {
+        let Ok(got) = socket.peek(&mut peeked) else { return };
+        let head = String::from_utf8_lossy(&peeked[..got]).to_ascii_lowercase();
+        if got == 0 {
+            return;
+        }
+        if head.contains("upgrade: websocket") {
+            break true;
+        }
+        if head.contains("\r\n\r\n") || got == peeked.len() {
+            break false;
+        }
+        std::thread::yield_now();
+    };
+    if is_socket {
+        let mut path = String::new();
+        let Ok(clone) = socket.try_clone() else { return };
+        #[allow(clippy::result_large_err, reason = "the signature is tungstenite's")]
+        let remember = |request: &Request, response: Response| {
+            path = request.uri().path().to_owned();
+            Ok(response)
+        };
+        if tungstenite::accept_hdr(clone, remember).is_ok() {
+            let _ = socket.set_read_timeout(None);
+            let _ = arrivals.send((path, Duplex::open(&socket, Role::Server)));
+        }
+        return;
+    }
+    let mut line = String::new();
+    let mut reader = BufReader::new(&socket);
+    if reader.read_line(&mut line).is_err() {
+        return;
+    }
+    let mut header = String::new();
+    while reader.read_line(&mut header).is_ok_and(|n| n > 2) {
+        header.clear();
+    }
+    let path = line.split(' ').nth(1).unwrap_or("/");
+    let path = path.split('?').next().unwrap_or("/");
+    let (status, kind, body) = resource(path, package);
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    let mut writer = &socket;
+    let _ = writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(&body));
+}
+
+fn resource(path: &str, package: &Path) -> (&'static str, &'static str, Vec<u8>) {
+    match path {
+        "/" => return ("200 OK", "text/html; charset=utf-8", PAGE.as_bytes().to_vec()),
+        "/bridge.js" => return ("200 OK", "text/javascript", BRIDGE.as_bytes().to_vec()),
+        _ => {}
+    }
+    let inside = path
+        .strip_prefix("/package/")
+        .filter(|inside| !inside.split('/').any(|part| part == ".."));
+    match inside.map(|inside| package.join(inside)) {
+        Some(file) if file.is_file() => {
+            let kind = match file.extension().and_then(|extension| extension.to_str()) {
+                Some("js" | "mjs") => "text/javascript",
+                Some("wasm") => "application/wasm",
+                Some("json" | "map") => "application/json",
+                _ => "application/octet-stream",
+            };
+            match std::fs::read(&file) {
+                Ok(bytes) => ("200 OK", kind, bytes),
+                Err(_) => ("500 Internal Server Error", "text/plain", Vec::new()),
+            }
+        }
+        _ => ("404 Not Found", "text/plain", b"not here".to_vec()),
+    }
+}
+
+/// Turns what the page says into what the session understands.
+fn unpack(from: &Receiver<Result<Ws, String>>, to: &Sender<Incoming>) {
+    for item in from {
+        let incoming = match item {
+            Ok(Ws::Binary(bytes)) => match unpacked(&bytes) {
+                Some(incoming) => incoming,
+                None => Incoming::Garbage("the bridge sent something unreadable".to_owned()),
+            },
+            Ok(_) => continue,
+            Err(why) => Incoming::End(why),
+        };
+        let last = matches!(incoming, Incoming::End(_));
+        if to.send(incoming).is_err() || last {
+            return;
+        }
+    }
+}
+
+fn unpacked(bytes: &[u8]) -> Option<Incoming> {
+    let (len, rest) = bytes.split_first_chunk::<4>()?;
+    let (header, mut rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    let header: Json = serde_json::from_slice(header).ok()?;
+    let text = |name: &str| header[name].as_str().unwrap_or_default().to_owned();
+    Some(match header["t"].as_str()? {
+        "message" => {
+            let mut parts = Vec::new();
+            for size in header["sizes"].as_array()? {
+                let (part, after) = rest.split_at_checked(usize::try_from(size.as_u64()?).ok()?)?;
+                parts.push(part.to_vec());
+                rest = after;
+            }
+            let attachments = parts.split_off(1);
+            Incoming::Message(Message {
+                frame: parts.pop()?,
+                attachments,
+            })
+        }
+        "odd" => Incoming::Garbage(format!("the worker posted {}", text("what"))),
+        "ended" => Incoming::End(text("why")),
+        "fact" => Incoming::Fact(header["facts"].clone()),
+        _ => return None,
+    })
+}
+
+fn pack(header: &Json, parts: &[&[u8]]) -> Vec<u8> {
+    let header = header.to_string();
+    let mut out = u32::try_from(header.len())
+        .expect("headers are short")
+        .to_le_bytes()
+        .to_vec();
+    out.extend_from_slice(header.as_bytes());
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+    out
+}
+
+fn chromium() -> Result<String, String> {
+    for variable in ["CHROMIUM", "CHROME_PATH"] {
+        if let Ok(path) = std::env::var(variable)
+            && !path.is_empty()
+        {
+            return Ok(path);
+        }
+    }
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    for name in names {
+        for dir in std::env::split_paths(&path) {
+            if dir.join(name).is_file() {
+                return Ok(dir.join(name).to_string_lossy().into_owned());
+            }
+        }
+    }
+    let mac = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome";
+    if Path::new(mac).is_file() {
+        return Ok(mac.to_owned());
+    }
+    Err("no Chromium found; install it, or name it in CHROMIUM".to_owned())
+}
+
+const PAGE: &str = include_str!("../../../adapters/browser/bridge.html");
+const BRIDGE: &str = include_str!("../../../adapters/browser/bridge.js");
+
+const FLAGS: [&str; 15] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-default-apps",
+    "--disable-extensions",
+    "--disable-dev-shm-usage",
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+    "--metrics-recording-only",
+];

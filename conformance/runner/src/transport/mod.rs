@@ -1,0 +1,155 @@
+//! Connections to the implementation under test.
+//!
+//! Nothing here blocks without a deadline: each link reads and writes on threads of its own and hands over what arrived
+//! through a channel. Whatever was started is killed when its owner is dropped, and, where the system can promise it,
+//! when the runner dies.
+
+mod browser;
+mod process;
+mod stream;
+mod ws;
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+
+use crate::implementation::{Config, Transport};
+use crate::wire::Message;
+
+/// What arrived from the implementation.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A message.
+    Message(Message),
+    /// Something that is no message.
+    Garbage(String),
+    /// The implementation's side has ended; how.
+    End(String),
+    /// Something the bridge saw.
+    Fact(Json),
+}
+
+/// How a link is opened.
+#[derive(Debug, Default, Clone)]
+pub struct OpenOptions {
+    /// Stream transports: bytes in place of the preamble.
+    pub preamble: Option<Vec<u8>>,
+    /// Browser: another worker script.
+    pub worker_script: Option<String>,
+}
+
+/// How the host ends the transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// In an orderly way.
+    End,
+    /// At once, in both directions.
+    Drop,
+}
+
+/// How a message is sent.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SendOptions {
+    /// Stream transports: write this length prefix.
+    pub length_prefix: Option<u32>,
+    /// WebSocket: as a text message.
+    pub as_text: bool,
+}
+
+/// One connection, for one session.
+pub trait Link {
+    /// Queues a message. Never blocks; a link that has ended swallows it.
+    fn send(&mut self, message: &Message, options: SendOptions) -> Result<(), String>;
+
+    /// Queues bytes outside all framing; stream transports only.
+    fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), String>;
+
+    /// What arrives next; `None` when the deadline passes first.
+    fn receive(&mut self, deadline: Instant) -> Option<Incoming>;
+
+    /// Ends the transport from the host's side.
+    fn end(&mut self, how: How);
+
+    /// Kills the implementation without a word.
+    fn kill(&mut self);
+
+    /// What the implementation wrote to stderr since the link was opened.
+    fn stderr(&self) -> String;
+
+    /// Exit status of the process behind this link alone, waiting until the deadline; `None` if there is no such
+    /// process, or it still runs.
+    fn exit_code(&mut self, _deadline: Instant) -> Option<i32> {
+        None
+    }
+
+    /// True if the process belongs to this link alone, so that its end can be awaited.
+    fn owns_process(&self) -> bool {
+        false
+    }
+
+    /// Asks the bridge for something; browser only.
+    fn bridge(&mut self, _action: &Json) -> Result<(), String> {
+        Err("this transport has no bridge".to_owned())
+    }
+}
+
+/// An implementation, ready to be connected to. Each job has its own.
+pub trait Target {
+    /// Opens a link.
+    fn connect(&mut self, options: &OpenOptions, deadline: Instant) -> Result<Box<dyn Link>, String>;
+
+    /// Throws the process behind all links away; the next link gets a new one.
+    fn restart(&mut self);
+}
+
+/// Makes the target a configuration describes.
+pub fn target(config: &Config) -> Result<Box<dyn Target>, String> {
+    Ok(match config.transport {
+        Transport::Stdio => Box::new(stream::StdioTarget::new(config.clone())),
+        Transport::Tcp => Box::new(stream::TcpTarget::new(config.clone())),
+        Transport::Ws => Box::new(ws::WsTarget::new(config.clone())),
+        Transport::Browser => Box::new(browser::BrowserTarget::new(config.clone())),
+    })
+}
+
+/// A directory that is gone when it is dropped.
+pub(crate) struct TempDir(PathBuf);
+
+impl TempDir {
+    pub(crate) fn new(name: &str) -> Result<TempDir, String> {
+        let nanos = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map(|since| since.as_nanos())
+            .unwrap_or_default();
+        let path = std::env::temp_dir().join(format!("{name}-{}-{nanos}", std::process::id()));
+        std::fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(TempDir(path))
+    }
+
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        // A browser that was just killed may still be flushing its profile.
+        for _ in 0..20 {
+            if std::fs::remove_dir_all(&self.0).is_ok() || !self.0.exists() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+    }
+}
+
+/// `receive` for every link: from a channel that its reader thread fills.
+fn next(from: &Receiver<Incoming>, deadline: Instant) -> Option<Incoming> {
+    match from.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        Ok(incoming) => Some(incoming),
+        Err(RecvTimeoutError::Timeout) => None,
+        Err(RecvTimeoutError::Disconnected) => Some(Incoming::End("the transport has ended".to_owned())),
+    }
+}
