@@ -41,7 +41,6 @@ pub(crate) fn environment() -> Result<Vec<(String, String)>> {
     Ok([
         ("CC_wasm32_unknown_unknown", clang.cc),
         ("AR_wasm32_unknown_unknown", clang.ar),
-        // What Safari 15 and Chrome 100 have, and rustc uses on its own. Older clangs do not.
         ("CFLAGS_wasm32_unknown_unknown", WASM_CFLAGS.into()),
         ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", rustflags),
         ("SQLITE_WASM_RS_SOURCE_DIR", native_sqlite()?.to_string_lossy().into_owned()),
@@ -111,7 +110,10 @@ fn input_hash(built: &Path) -> Result<String> {
 const PACKAGE: &str = "lix-engine-worker-wasm";
 const BUILT: &str = "lix_engine_worker_wasm.wasm";
 
-const WASM_CFLAGS: &str = "-mbulk-memory -mnontrapping-fptoint -msign-ext -mmutable-globals";
+/// -Os: SQLite is 440 kB gzipped instead of 575 (-O2) or 603 (-O3), and over inserts, index builds,
+/// grouping, sorting, JSON and point queries no slower than either. The features are what Safari 15
+/// and Chrome 100 have and rustc assumes anyway; older clangs have to be told.
+const WASM_CFLAGS: &str = "-Os -mbulk-memory -mnontrapping-fptoint -msign-ext -mmutable-globals";
 
 const WASM_OPT: [&str; 8] = [
     "-O3",
