@@ -32,7 +32,7 @@ const lanes = {
 setUpTheme($<HTMLButtonElement>("theme"), () => {
   lanes.worker.draw()
   lanes.main.draw()
-  void map.redraw()
+  map.redraw()
 })
 startPulse($<HTMLCanvasElement>("pulse"), $("pulse-text"))
 setUpQuery()
@@ -164,7 +164,7 @@ function setUpQuery(): void {
     const shown = toggle.getAttribute("aria-pressed") !== "true"
     toggle.setAttribute("aria-pressed", String(shown))
     $("map").hidden = !shown
-    if (shown) void map.redraw()
+    if (shown) map.redraw()
   })
 }
 
@@ -267,7 +267,7 @@ function showProblem(error: unknown, statement: { sql: string; start: number }, 
   if (error instanceof EngineError) {
     title.textContent = `${error.code} / ${error.reason}`
     text.textContent = error.message
-    if (error.sqlOffset !== undefined) {
+    if (error.sqlOffset !== undefined && statement.sql !== "") {
       const offset = statement.start + utf16Offset(statement.sql, error.sqlOffset)
       const where = editor.markError(offset)
       const place = document.createElement("em")

@@ -18,7 +18,7 @@ export class ResultMap {
   #rows = 0
   #view = WORLD
   #drawn = 0
-  #generation = 0
+  #drawing = false
   #active: number | undefined
 
   constructor(figure: HTMLElement, onPick: (row: number) => void) {
@@ -31,7 +31,7 @@ export class ResultMap {
       const row = this.#nearest(event.offsetX, event.offsetY)
       if (row !== undefined) onPick(row)
     })
-    new ResizeObserver(() => void this.redraw()).observe(figure)
+    new ResizeObserver(() => this.redraw()).observe(figure)
   }
 
   /** Forgets the points. True if a result with these columns can be drawn. */
@@ -44,7 +44,7 @@ export class ResultMap {
     this.#rows = 0
     this.#view = WORLD
     this.#active = undefined
-    if (this.#place) void this.redraw()
+    if (this.#place) this.redraw()
     return this.#place !== undefined
   }
 
@@ -83,7 +83,7 @@ export class ResultMap {
     const world = WORLD.right - WORLD.left
     if (close.right - close.left < world * 0.7) {
       this.#view = close
-      void this.redraw()
+      this.redraw()
     }
   }
 
@@ -92,40 +92,45 @@ export class ResultMap {
     this.#drawMark()
   }
 
-  async redraw(): Promise<void> {
-    this.#generation++
+  redraw(): void {
     this.#drawn = 0
     const { width, height, context: c } = fit(this.#points)
     c.clearRect(0, 0, width, height)
     this.#graticule(c)
     this.#drawMark()
-    await this.#drawNew()
+    void this.#drawNew()
   }
 
+  /** Draws what is not drawn yet, a slice for each turn of the event loop. One loop at a time. */
   async #drawNew(): Promise<void> {
-    const generation = this.#generation
-    while (this.#drawn < this.#data.length && generation === this.#generation) {
-      const { width, height, context: c } = fit(this.#points)
-      if (width === 0) return
-      const to = this.#frame(width, height)
-      const few = this.#data.length / 4 < 4_000
-      c.fillStyle = getComputedStyle(this.#figure).getPropertyValue("--dot")
-      c.globalAlpha = few ? 0.7 : 0.34
-      const end = Math.min(this.#data.length, this.#drawn + SLICE_POINTS * 4)
-      for (let i = this.#drawn; i < end; i += 4) {
-        const radius = Math.min(few ? 9 : 3.5, Math.max(few ? 1.8 : 0.55, this.#data[i + 2]! * (few ? 2 : 1)))
-        const [x, y] = to(this.#data[i]!, this.#data[i + 1]!)
-        if (radius < 1) c.fillRect(x - radius, y - radius, radius * 2, radius * 2)
-        else {
-          c.beginPath()
-          c.arc(x, y, radius, 0, 2 * Math.PI)
-          c.fill()
-        }
-      }
-      c.globalAlpha = 1
-      this.#drawn = end
+    if (this.#drawing) return
+    this.#drawing = true
+    while (this.#drawn < this.#data.length && !this.#figure.hidden) {
+      this.#drawSlice()
       await yieldToPage()
     }
+    this.#drawing = false
+  }
+
+  #drawSlice(): void {
+    const { width, height, context: c } = fit(this.#points)
+    const to = this.#frame(width, height)
+    const few = this.#data.length / 4 < 4_000
+    c.fillStyle = getComputedStyle(this.#figure).getPropertyValue("--dot")
+    c.globalAlpha = few ? 0.7 : 0.34
+    const end = Math.min(this.#data.length, this.#drawn + SLICE_POINTS * 4)
+    for (let i = this.#drawn; i < end; i += 4) {
+      const radius = Math.min(few ? 9 : 3.5, Math.max(few ? 1.8 : 0.55, this.#data[i + 2]! * (few ? 2 : 1)))
+      const [x, y] = to(this.#data[i]!, this.#data[i + 1]!)
+      if (radius < 1) c.fillRect(x - radius, y - radius, radius * 2, radius * 2)
+      else {
+        c.beginPath()
+        c.arc(x, y, radius, 0, 2 * Math.PI)
+        c.fill()
+      }
+    }
+    c.globalAlpha = 1
+    this.#drawn = end
   }
 
   /** From projected coordinates to the canvas, keeping the aspect ratio. */

@@ -28,16 +28,16 @@ export function startProbe(onFrame?: (frame: Frame) => void): { stop(): Promise<
   let longestFrameMs = 0
   let longestBlockMs = 0
   let lastFrameAt = startedAt
-  let lastTaskAt = startedAt
+  let lastSignAt = startedAt
 
   const channel = new MessageChannel()
-  const onTask = () => {
+  const signOfLife = () => {
     const now = performance.now()
-    longestBlockMs = Math.max(longestBlockMs, now - lastTaskAt)
-    lastTaskAt = now
+    longestBlockMs = Math.max(longestBlockMs, now - lastSignAt)
+    lastSignAt = now
   }
   channel.port1.onmessage = () => {
-    onTask()
+    signOfLife()
     // A timer between two messages keeps the probe from being the load it measures.
     if (running) setTimeout(() => channel.port2.postMessage(0), TASK_PAUSE_MS)
   }
@@ -45,7 +45,8 @@ export function startProbe(onFrame?: (frame: Frame) => void): { stop(): Promise<
 
   const frameStep = () => {
     if (!running) return
-    const now = performance.now()
+    signOfLife()
+    const now = lastSignAt
     const gap = now - lastFrameAt
     lastFrameAt = now
     frames += 1
@@ -66,7 +67,7 @@ export function startProbe(onFrame?: (frame: Frame) => void): { stop(): Promise<
     async stop() {
       // A block that ends with the work is only seen by the task and frame after it.
       await nextFrame()
-      onTask()
+      signOfLife()
       if (longTasks) onLongTasks(longTasks.takeRecords())
       running = false
       longTasks?.disconnect()
