@@ -115,11 +115,13 @@ fn report(implementation: Implementation, extension: &str) -> PathBuf {
     target_dir().join("conformance").join(format!("{}.{extension}", implementation.name()))
 }
 
-#[derive(Default, Debug, PartialEq)]
+/// The totals of a report; conformance/v1/report.proto says what each counts.
+#[derive(Debug, PartialEq)]
 struct Counts {
     passed: u64,
     failed: u64,
     skipped: u64,
+    not_applicable: u64,
 }
 
 impl Counts {
@@ -130,27 +132,52 @@ impl Counts {
         Counts::parse(&text)
     }
 
+    /// A zero is absent in protobuf's JSON; absent totals are no report.
     fn parse(report: &str) -> Result<Counts> {
         let report: Value = serde_json::from_str(report)?;
-        let count = |name: &str| report["summary"][name].as_u64();
+        let totals = report["totals"].as_object().context("the report has no totals")?;
+        let count = |name: &str| totals.get(name).and_then(Value::as_u64).unwrap_or(0);
         Ok(Counts {
-            passed: count("passed").context("the report has no summary.passed")?,
-            failed: count("failed").context("the report has no summary.failed")?,
-            skipped: count("skipped").unwrap_or(0),
+            passed: count("passed"),
+            failed: count("failed"),
+            skipped: count("skipped"),
+            not_applicable: count("notApplicable"),
         })
     }
 }
 
 fn print_table(table: &[(&str, Option<Counts>)]) {
-    say("\n  cases            passed  failed  skipped");
+    say("\n  cases            passed  failed  skipped  not applicable");
     for (name, counts) in table {
-        match counts {
-            Some(counts) => say(&format!(
-                "  {name:<16} {:>6}  {:>6}  {:>7}",
-                counts.passed, counts.failed, counts.skipped
-            )),
-            None => say(&format!("  {name:<16} no report")),
-        }
+        let line = match counts {
+            Some(Counts { passed, failed, skipped, not_applicable }) => {
+                format!("{passed:>6}  {failed:>6}  {skipped:>7}  {not_applicable:>14}")
+            }
+            None => "no report".to_owned(),
+        };
+        say(&format!("  {name:<16} {line}"));
     }
     note(&format!("JUnit and JSON reports: {}", target_dir().join("conformance").display()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_without_passed_cases_counts_none() {
+        let counts = Counts::parse(r#"{ "totals": { "failed": 2 } }"#).unwrap();
+        assert_eq!(counts, Counts { passed: 0, failed: 2, skipped: 0, not_applicable: 0 });
+        assert!(Counts::parse("{}").is_err());
+    }
+
+    #[test]
+    fn only_known_implementations_can_be_asked_for() {
+        use Implementation::{Browser, Native};
+        assert_eq!(implementations(&[]).unwrap(), Implementation::ALL);
+        let asked = ["--impl", "native", "browser"];
+        assert_eq!(implementations(&asked).unwrap(), [Native, Browser]);
+        assert!(implementations(&["--impl", "netscape"]).is_err());
+        assert!(implementations(&["--impl"]).is_err());
+    }
 }

@@ -7,6 +7,7 @@ use crate::{setup, wasm};
 
 pub(crate) fn tidy() -> Result<()> {
     step("tidy", "cargo xtask tidy", || {
+        forbidden_words()?;
         setup::rust()?;
         cargo().args(["fmt", "--all", "--check"]).run()?;
         cargo().args(["clippy", "--workspace", "--all-targets", "--"]).args(DENY).run()?;
@@ -17,8 +18,7 @@ pub(crate) fn tidy() -> Result<()> {
             .args(["--target", setup::WASM_TARGET, "--"])
             .args(DENY)
             .envs(&wasm::environment()?)
-            .run()?;
-        forbidden_words()
+            .run()
     })
 }
 
