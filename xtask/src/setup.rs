@@ -151,7 +151,10 @@ fn apt_install(packages: &[&str]) -> Result<()> {
         let apt = if root_user { cmd("apt-get") } else { cmd("sudo").arg("apt-get") };
         apt.env("DEBIAN_FRONTEND", "noninteractive")
     };
-    apt().args(["update", "-q"]).run()?;
+    // One of many sources may be down; whether that matters, the installation tells.
+    if let Err(error) = apt().args(["update", "-q"]).run() {
+        note(&format!("{error:#}"));
+    }
     let install = apt().args(["install", "-q", "-y", "--no-install-recommends"]);
     install.args(packages).run().with_context(|| format!("please install: {listed}"))
 }
