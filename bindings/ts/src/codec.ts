@@ -221,7 +221,7 @@ function envelope(frame: Uint8Array, attachments: ArrayBuffer[]): Envelope {
 }
 
 function writeStatement(sql: string, params: Params | undefined, options: RequestOptions, attachments: ArrayBuffer[]): void {
-  writer.uint32(field(1, LEN)).bytes(sqlBytes(sql))
+  if (sql !== "") writer.uint32(field(1, LEN)).bytes(sqlBytes(sql))
   if (params !== undefined) {
     if (Array.isArray(params)) {
       for (let index = 0; index < params.length; index++) {
@@ -253,7 +253,8 @@ function writeNamed(params: { readonly [name: string]: unknown }, attachments: A
   if (!isPlainObject(params)) throw paramInvalid("", `parameters are ${describe(params)}, not an array or a plain object`)
   for (const name of Object.keys(params)) {
     writer.uint32(field(3, LEN)).fork()
-    writer.uint32(field(1, LEN)).string(name).uint32(field(2, LEN)).fork()
+    if (name !== "") writer.uint32(field(1, LEN)).string(name)
+    writer.uint32(field(2, LEN)).fork()
     writeValue(params[name], name, attachments)
     writer.join().join()
   }

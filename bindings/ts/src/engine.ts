@@ -515,13 +515,17 @@ function encodeInit(id: number, options: InitOptions): Envelope {
 
 /** The buffer to transfer: the caller's own, or a copy of the part that a view shows. */
 function imageOf(blob: unknown): ArrayBuffer {
-  if (blob instanceof ArrayBuffer) return blob
-  if (ArrayBuffer.isView(blob)) {
-    const { buffer, byteOffset, byteLength } = blob
-    if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) return buffer
-    return new Uint8Array(buffer, byteOffset, byteLength).slice().buffer as ArrayBuffer
+  let bytes
+  try {
+    // Throws for a buffer that was transferred away, which else would pass for an empty one.
+    if (blob instanceof ArrayBuffer) bytes = new Uint8Array(blob)
+    else if (ArrayBuffer.isView(blob)) bytes = new Uint8Array(blob.buffer, blob.byteOffset, blob.byteLength)
+  } catch (cause) {
+    throw new EngineError("INVALID", "OPTION_INVALID", "blob was transferred away", { subject: "blob", cause })
   }
-  throw new EngineError("INVALID", "OPTION_INVALID", "blob is neither an ArrayBuffer nor a view of one", { subject: "blob" })
+  if (!bytes) throw new EngineError("INVALID", "OPTION_INVALID", "blob is neither an ArrayBuffer nor a view of one", { subject: "blob" })
+  if (bytes.buffer instanceof ArrayBuffer && bytes.byteLength === bytes.buffer.byteLength) return bytes.buffer
+  return bytes.slice().buffer as ArrayBuffer
 }
 
 function initResult(response: InitResponse): InitResult {

@@ -32,12 +32,16 @@ export function frameId(frame: Uint8Array): number | undefined {
     const tag = varint()
     if (tag === 0x08) id = varint()
     else if (tag % 8 === 0) varint()
-    else if (tag % 8 === 2) at += varint()
+    else if (tag % 8 === 2) {
+      // Not `at += varint()`, which would add to where `at` was before the length was read.
+      const length = varint()
+      at += length
+    }
     else if (tag % 8 === 1) at += 8
     else if (tag % 8 === 5) at += 4
     else return undefined
   }
-  return at === frame.length ? id >>> 0 : undefined
+  return at === frame.length && !Number.isNaN(id) ? id >>> 0 : undefined
 }
 
 function uint(field: number, value: number | bigint): number[] {

@@ -1,0 +1,73 @@
+// What a strict program sees of the package. It is compiled, never run.
+import { Kysely, type Generated } from "kysely"
+import { LixDialect, type LixDialectConfig } from "lix-engine/kysely"
+import {
+  ColumnBatch, createEngine, createMainMemoryEngine, createWorkerEngine, EngineError,
+  type ErrorCode, type ExecOptions, type InitOptions, type InitResult, type LixEngine, type Params, type SessionState, type SqlValue,
+} from "lix-engine"
+
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+function same<A, B>(_: Same<A, B>): void {}
+
+export async function calls(signal: AbortSignal): Promise<void> {
+  const engine: LixEngine = createWorkerEngine()
+  const options: InitOptions = { blob: new ArrayBuffer(0), events: ["commit"], integers: "bigint" }
+  const opened: InitResult = await engine.init(options)
+  same<typeof opened.capabilities.persistence, "memory" | "opfs" | "file">(true)
+
+  const byPosition: Params = [1, "a", null, 2n, new Uint8Array(), true]
+  const objects = await engine.exec("select ?", byPosition, { integers: "string", signal, timeoutMs: 10 })
+  const cell: SqlValue | undefined = objects.rows[0]?.["?"]
+  const typed = await engine.exec<{ id: number }>("select :id as id", { id: 1 })
+  same<typeof typed.rows, { id: number }[]>(true)
+  const arrays = await engine.exec("select 1", [], { rowMode: "array" })
+  same<typeof arrays.rows, SqlValue[][]>(true)
+  const columns = await engine.exec("select 1", undefined, { rowMode: "columns" })
+  same<typeof columns.batch, ColumnBatch>(true)
+  const state: SessionState = columns.state
+
+  const { results } = await engine.execBatch([{ sql: "select 1" }, { sql: "select ?", params: [1] }])
+  const text: string | undefined = results[0]?.columns[0]?.name
+  for await (const row of engine.stream<{ id: number }>("select 1 as id")) same<typeof row, { id: number }>(true)
+  for await (const batch of engine.stream("select 1", [], { rowMode: "columns" }).batches()) same<typeof batch, ColumnBatch>(true)
+
+  const stop = engine.on("commit", ({ commitSeq }) => same<typeof commitSeq, number>(true))
+  stop()
+  same<Awaited<ReturnType<LixEngine["export"]>>, ArrayBuffer>(true)
+  void [cell, state, text]
+
+  // @ts-expect-error SQL is text
+  await engine.exec(42)
+  // @ts-expect-error there is no such row mode
+  const wrong: ExecOptions = { rowMode: "rows" }
+  // @ts-expect-error there is no such event
+  engine.on("saved", () => {})
+  void wrong
+  await engine.close()
+}
+
+export function ports(port: MessagePort, worker: Worker): LixEngine[] {
+  return [createEngine(port), createEngine(worker), createMainMemoryEngine()]
+}
+
+export function why(error: unknown): ErrorCode | undefined {
+  if (!(error instanceof EngineError)) return undefined
+  const wireName: "EngineError" = error.name
+  return wireName && error.retryable ? "INTERRUPTED" : error.code
+}
+
+interface Database {
+  note: { id: Generated<number>; text: string | null }
+}
+
+export async function queries(engine: LixEngine): Promise<bigint | undefined> {
+  const config: LixDialectConfig = { engine: async () => engine }
+  const db = new Kysely<Database>({ dialect: new LixDialect(config) })
+  const { insertId } = await db.insertInto("note").values({ text: "hello" }).executeTakeFirstOrThrow()
+  const notes = await db.selectFrom("note").select(["id", "text"]).execute()
+  same<typeof notes, { id: number; text: string | null }[]>(true)
+  // @ts-expect-error there is no such column
+  void db.selectFrom("note").select("body")
+  for await (const note of db.selectFrom("note").selectAll().stream(10)) void note.text
+  return insertId
+}

@@ -1,0 +1,19 @@
+import { Kysely } from "kysely"
+import { createMainMemoryEngine, createWorkerEngine, type LixEngine } from "lix-engine"
+import { LixDialect } from "lix-engine/kysely"
+
+async function answer(engine: LixEngine) {
+  await engine.init()
+  const db = new Kysely<{ note: { id: number; text: string } }>({ dialect: new LixDialect({ engine }) })
+  await db.schema.createTable("note").addColumn("id", "integer", (id) => id.primaryKey()).addColumn("text", "text").execute()
+  await db.insertInto("note").values({ id: 7, text: "hello" }).execute()
+  const notes = await db.selectFrom("note").selectAll().execute()
+  const { rows } = await engine.exec("select 6 * 7 as answer")
+  await db.destroy()
+  return { rows, notes }
+}
+
+Object.assign(globalThis, {
+  inWorker: () => answer(createWorkerEngine()),
+  inProcess: () => answer(createMainMemoryEngine()),
+})
