@@ -19,7 +19,7 @@ export class Checks {
     try {
       const note = await bounded(run(), CHECK_MS, name)
       this.passed++
-      console.log(`ok     ${name}  (${took()}${note ? `; ${note}` : ""})`)
+      console.log(`ok     ${name}  (${took()}${typeof note === "string" && !note.includes("\n") ? `; ${note}` : ""})`)
     } catch (error) {
       this.failed++
       console.log(`FAILED ${name}  (${took()})\n${String(error?.stack ?? error).replace(/^/gm, "       ")}`)
