@@ -61,7 +61,7 @@ async function buildImage() {
       return [p.cityId, p.name, p.featureCode, p.country, usedRegions.has(region) ? region : null, p.population || null, lat, lon]
     }),
   )
-  db.exec("COMMIT; CREATE INDEX place_by_country ON place (country, population)")
+  db.exec("COMMIT; CREATE INDEX place_by_population ON place (population DESC)")
   db.exec("ANALYZE; VACUUM")
   const broken = db.selectArrays("PRAGMA foreign_key_check")
   if (broken.length > 0) throw new Error(`${broken.length} rows refer to nothing: ${broken[0]}`)

@@ -1,5 +1,5 @@
 // The database the page shows: a worker engine and what is in it.
-//!
+//
 // Everything here is the public API of `lix-engine`. Rows stay in the columnar
 // batches the engine sends; nobody builds an object for a row that is not in view.
 import { type ColumnBatch, createWorkerEngine, type InitResult, type LixEngine } from "lix-engine"
@@ -20,22 +20,32 @@ export interface TableInfo {
   readonly indexes: readonly string[]
 }
 
-export class Database {
+/** Where the bytes come from. Read at every opening, since an engine takes the buffer it is given. */
+export interface Source {
   readonly name: string
+  read(): Promise<ArrayBuffer>
+}
+
+export class Database {
+  readonly source: Source
+  readonly byteLength: number
   readonly info: InitResult
   readonly engine: LixEngine
 
-  private constructor(name: string, engine: LixEngine, info: InitResult) {
-    this.name = name
+  private constructor(source: Source, byteLength: number, engine: LixEngine, info: InitResult) {
+    this.source = source
+    this.byteLength = byteLength
     this.engine = engine
     this.info = info
   }
 
-  /** Opens a database file in a new worker. The buffer is transferred: the caller's is empty afterwards. */
-  static async open(name: string, blob: ArrayBuffer): Promise<Database> {
+  /** Opens a database file in a worker of its own. */
+  static async open(source: Source): Promise<Database> {
+    const blob = await source.read()
+    const { byteLength } = blob
     const engine = createWorkerEngine()
     try {
-      const database = new Database(name, engine, await engine.init({ blob }))
+      const database = new Database(source, byteLength, engine, await engine.init({ blob }))
       // Any sixteen bytes can look like a header; reading the schema shows that pages follow.
       await engine.exec("SELECT count(*) FROM sqlite_schema")
       return database

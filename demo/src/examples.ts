@@ -8,11 +8,12 @@ export interface Example {
 export const EXAMPLES: readonly Example[] = [
   {
     label: "Every place",
-    sql: `-- 135,233 rows, streamed in batches. Scroll them; click one to find it on the map.
+    sql: `-- 135,233 rows, streamed in batches. Scroll them; pick one to find it on the map.
 SELECT p.name, c.name AS country, r.name AS region, p.population, p.lat, p.lon, p.kind, p.id
 FROM place AS p
 JOIN country AS c ON c.code = p.country
-LEFT JOIN region AS r ON r.code = p.region`,
+LEFT JOIN region AS r ON r.code = p.region
+ORDER BY p.population DESC`,
   },
   {
     label: "Largest cities",

@@ -1,5 +1,5 @@
 // A table of any length: only the rows in view exist as elements.
-//!
+//
 // Rows arrive in batches and are kept as the engine sent them, column by column.
 // One element is focusable; the active cell is announced through it, as the ARIA
 // grid pattern has it.

@@ -1,5 +1,5 @@
 // Two lanes, one per thread: what the page could draw while the engine wrote.
-//!
+//
 // A lane records, it does not act: every animation frame adds one point of a wave
 // and one bar of frame time. What was not drawn is a hole, and holes are red.
 import { type Frame, type Measurement, startProbe } from "./probe.ts"
@@ -57,14 +57,13 @@ export class Lane {
       this.#drawNow()
     })
     const startedAt = performance.now()
-    let workMs = 0
     let failure: unknown
     try {
       await work((rows) => (this.#state.textContent = `${rows.toLocaleString("en")} rows`))
     } catch (error) {
       failure = error
     }
-    workMs = performance.now() - startedAt
+    const workMs = performance.now() - startedAt
     const measured = await probe.stop()
     this.#running = false
     this.#durationMs = measured.durationMs
@@ -87,11 +86,11 @@ export class Lane {
     return measured
   }
 
-  /** How many milliseconds the lane's width stands for. Two finished lanes share the larger one. */
-  get scaleMs(): number {
+  get durationMs(): number {
     return this.#durationMs
   }
 
+  /** Lets the width stand for this much time, so that two lanes compare. */
   rescale(ms: number): void {
     if (this.#running || this.#frames.length === 0) return
     this.#scaleMs = Math.max(ms, this.#durationMs)
@@ -118,14 +117,14 @@ export class Lane {
     const middle = waveHeight / 2 + 2
     const amplitude = waveHeight / 2 - 5
     const wave = (at: number) => middle - Math.sin((at / WAVE_MS) * 2 * Math.PI) * amplitude
-    const x = (at: number) => 6 + (at / this.#scaleMs) * (width - 12)
+    const x = (at: number) => 6 + (at / this.#scaleMs) * (width - 12 - LABEL_PX)
     c.clearRect(0, 0, width, height)
 
     c.lineWidth = 1
     c.strokeStyle = color("--line")
     c.beginPath()
     c.moveTo(0, height - 0.5)
-    c.lineTo(width, height - 0.5)
+    c.lineTo(width - LABEL_PX, height - 0.5)
     c.stroke()
 
     if (this.#frames.length === 0) {
@@ -140,12 +139,12 @@ export class Lane {
     c.setLineDash([2, 3])
     c.beginPath()
     c.moveTo(0, barBase - bar(LONG_FRAME_MS))
-    c.lineTo(width, barBase - bar(LONG_FRAME_MS))
+    c.lineTo(width - LABEL_PX, barBase - bar(LONG_FRAME_MS))
     c.stroke()
     c.setLineDash([])
     c.font = `400 10px ${style.fontFamily}`
     c.fillStyle = color("--ink-3")
-    c.fillText("50 ms", width - 28, barBase - bar(LONG_FRAME_MS) - 3)
+    c.fillText("50 ms", width - LABEL_PX + 4, barBase - bar(LONG_FRAME_MS) + 3)
 
     let before: Frame | undefined
     for (const frame of this.#frames) {
@@ -179,7 +178,7 @@ export class Lane {
       c.fillStyle = hot
       const center = x(worst.at - worst.gap / 2)
       const half = c.measureText(label).width / 2
-      c.fillText(label, Math.min(width - half * 2, Math.max(0, center - half)), 11)
+      c.fillText(label, Math.min(width - LABEL_PX - half * 2, Math.max(0, center - half)), 11)
     }
     if (this.#running) {
       const head = this.#frames.at(-1)!
@@ -252,5 +251,6 @@ function dot(c: CanvasRenderingContext2D, x: number, y: number, radius: number):
 const INITIAL_SCALE_MS = 1_500
 const WAVE_MS = 420
 const LONG_FRAME_MS = 50
+const LABEL_PX = 34
 const BARS_PX = 30
 const BAR_FULL_MS = 250

@@ -1,6 +1,6 @@
 // The page: opens a database, runs what is asked, and races two threads.
 import { type ColumnBatch, createMainMemoryEngine, createWorkerEngine, EngineError } from "lix-engine"
-import { Database } from "./database.ts"
+import { Database, type Source } from "./database.ts"
 import { Editor } from "./editor.ts"
 import { EXAMPLES } from "./examples.ts"
 import { bytes, plain, ResultGrid } from "./grid.ts"
@@ -13,6 +13,17 @@ import { setUpTheme } from "./theme.ts"
 import { WORKLOADS } from "./workload.ts"
 
 const $ = <E extends HTMLElement = HTMLElement>(id: string) => document.getElementById(id) as E
+
+const BUNDLED: Source = {
+  name: "places.sqlite",
+  async read() {
+    const response = await fetch("./places.sqlite")
+    if (!response.ok) throw new Error(`places.sqlite: ${response.status} ${response.statusText}`)
+    return response.arrayBuffer()
+  },
+}
+const NO_STATEMENT = { sql: "", start: 0 }
+const STOP_PATIENCE_MS = 1_000
 
 let database: Database | undefined
 let running: AbortController | undefined
@@ -44,35 +55,32 @@ void openBundled()
 
 async function openBundled(): Promise<void> {
   try {
-    const response = await fetch("./places.sqlite")
-    if (!response.ok) throw new Error(`places.sqlite: ${response.status} ${response.statusText}`)
-    await open("places.sqlite", await response.arrayBuffer())
+    await open(BUNDLED)
     editor.text = EXAMPLES[0]!.sql
     await run()
     document.body.dataset["ready"] = "true"
   } catch (error) {
-    showProblem(error, { sql: "", start: 0 })
+    showProblem(error)
     $("status").textContent = "The data set could not be opened."
   }
 }
 
-/** Opens a file beside the current one and switches only when it turns out to be a database. */
-async function open(name: string, blob: ArrayBuffer): Promise<void> {
-  const size = blob.byteLength
-  const opened = await Database.open(name, blob)
+/** Opens a source beside the current one and switches only when it turns out to be a database. */
+async function open(source: Source): Promise<void> {
+  const opened = await Database.open(source)
   running?.abort()
   const previous = database
   database = opened
   void previous?.engine.close()
   opened.engine.on("closed", ({ error }) => {
-    if (database === opened) showProblem(error, { sql: "", start: 0 })
+    if (database === opened) showProblem(error)
   })
   $("fact-engine").textContent = opened.info.engineVersion
   $("fact-sqlite").textContent = opened.info.sqliteVersion
   $("fact-isolated").textContent = String(crossOriginIsolated)
-  $("source").textContent = `${name} · ${bytes(size)}`
-  $("credit").hidden = name !== "places.sqlite"
-  $("examples").hidden = name !== "places.sqlite"
+  $("source").textContent = `${source.name} · ${bytes(opened.byteLength)}`
+  $("credit").hidden = source !== BUNDLED
+  $("examples").hidden = source !== BUNDLED
   await schema.show(opened)
 }
 
@@ -81,20 +89,17 @@ async function openFile(file: File): Promise<void> {
   $("status").textContent = `Opening ${file.name}…`
   document.body.dataset["query"] = "running"
   try {
-    await open(file.name, await file.arrayBuffer())
+    await open({ name: file.name, read: () => file.arrayBuffer() })
     const tables = await database!.schema()
-    if (tables.length === 0) {
-      clearResult("An empty database. Create something.")
-      document.body.dataset["query"] = "done"
-      return
-    }
-    editor.text = `SELECT *\nFROM ${quoteName(tables[0]!.name)}`
-    await run()
+    if (tables.length > 0) {
+      editor.text = `SELECT *\nFROM ${quoteName(tables[0]!.name)}`
+      await run()
+    } else clearResult("An empty database. Create something.")
   } catch (error) {
-    showProblem(error, { sql: "", start: 0 }, `${file.name} was not opened.`)
-    $("status").textContent = `Still showing ${database?.name ?? "nothing"}.`
-    document.body.dataset["query"] = "done"
+    showProblem(error, NO_STATEMENT, `${file.name} was not opened.`)
+    $("status").textContent = `Still showing ${database?.source.name ?? "nothing"}.`
   }
+  document.body.dataset["query"] = "done"
 }
 
 function setUpFiles(): void {
@@ -130,12 +135,12 @@ async function exportDatabase(): Promise<void> {
     const image = await database.engine.export()
     const link = document.createElement("a")
     link.href = URL.createObjectURL(new Blob([image], { type: "application/vnd.sqlite3" }))
-    link.download = database.name
+    link.download = database.source.name
     link.click()
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
-    $("status").textContent = `Exported ${database.name}, ${bytes(image.byteLength)}.`
+    $("status").textContent = `Exported ${database.source.name}, ${bytes(image.byteLength)}.`
   } catch (error) {
-    showProblem(error, { sql: "", start: 0 })
+    showProblem(error)
   }
 }
 
@@ -144,9 +149,9 @@ async function exportDatabase(): Promise<void> {
 function setUpQuery(): void {
   if (/Mac|iPhone|iPad/.test(navigator.userAgent)) $("run-key").textContent = "⌘ ↵"
   $("run").addEventListener("click", () => void run())
-  $("cancel").addEventListener("click", () => running?.abort())
+  $("cancel").addEventListener("click", stop)
   addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && running) running.abort()
+    if (event.key === "Escape") stop()
   })
   for (const example of EXAMPLES) {
     const button = document.createElement("button")
@@ -224,11 +229,53 @@ async function run(): Promise<void> {
     await (measured ?? probe.stop())
     if (running === current) {
       running = undefined
-      $("run").hidden = false
-      $("cancel").hidden = true
-      document.body.dataset["query"] = "done"
+      finishRun()
     }
   }
+}
+
+function finishRun(): void {
+  $("run").hidden = false
+  $("cancel").hidden = true
+  document.body.dataset["query"] = "done"
+}
+
+/** A stream ends at its next batch. A single step of wasm cannot be interrupted, only ended with its worker. */
+function stop(): void {
+  const stopping = running
+  if (!stopping || stopping.signal.aborted) return
+  stopping.abort()
+  $("status").textContent = "Stopping…"
+  setTimeout(() => {
+    if (running === stopping) offerRestart()
+  }, STOP_PATIENCE_MS)
+}
+
+function offerRestart(): void {
+  const box = $("problem")
+  const text = document.createElement("span")
+  text.textContent = "The statement is inside one long step and cannot hear us. A new worker can take over; changes since the file was opened are lost."
+  const restart = document.createElement("button")
+  restart.type = "button"
+  restart.id = "restart"
+  restart.className = "button small"
+  restart.textContent = "Restart the engine"
+  restart.addEventListener("click", async () => {
+    const hung = database!
+    running = undefined
+    clearProblem()
+    $("status").textContent = "Restarting…"
+    hung.engine.terminate()
+    try {
+      await open(hung.source)
+      clearResult("A new engine, and the file as it was.")
+    } catch (error) {
+      showProblem(error)
+    }
+    finishRun()
+  })
+  box.replaceChildren(text, restart)
+  box.hidden = false
 }
 
 function startResult(columns: ColumnBatch["columns"]): void {
@@ -259,7 +306,7 @@ function showCell(row: number, column: number): void {
   map.mark(row)
 }
 
-function showProblem(error: unknown, statement: { sql: string; start: number }, before = ""): void {
+function showProblem(error: unknown, statement = NO_STATEMENT, before = ""): void {
   const box = $("problem")
   const title = document.createElement("strong")
   const text = document.createElement("span")
@@ -304,7 +351,7 @@ function setUpRace(): void {
     try {
       for (const kind of kinds) await race(kind)
     } catch (error) {
-      showProblem(error, { sql: "", start: 0 })
+      showProblem(error)
     } finally {
       for (const button of [...buttons, select]) button.disabled = false
       document.body.dataset["race"] = "done"
@@ -326,7 +373,7 @@ async function race(kind: "worker" | "main"): Promise<void> {
   } finally {
     await engine.close().catch(() => engine.terminate())
   }
-  const scale = Math.max(lanes.worker.scaleMs, lanes.main.scaleMs)
+  const scale = Math.max(lanes.worker.durationMs, lanes.main.durationMs)
   lanes.worker.rescale(scale)
   lanes.main.rescale(scale)
   showVerdict()
@@ -336,10 +383,9 @@ function showVerdict(): void {
   const block = (id: string) => Number($(id).dataset["longestBlockMs"] ?? NaN)
   const [worker, main] = [block("lane-worker"), block("lane-main")]
   const text = $("verdict")
-  if (worker && main) {
-    text.textContent = `Same wasm, same SQL. With the worker the page never waited longer than ${tidyMs(worker)} ms; without it, it froze for ${tidyMs(main)} ms at a time.`
-  } else if (worker) text.textContent = `200,000 rows written, and the page never waited longer than ${tidyMs(worker)} ms. Now the same on the main thread?`
-  else if (main) text.textContent = `The page froze for up to ${tidyMs(main)} ms at a time. Now the same in a worker?`
+  if (worker && main) text.textContent = `Same wasm, same SQL: the page waited ${tidyMs(worker)} ms at most with the worker, ${tidyMs(main)} ms without.`
+  else if (worker) text.textContent = `Written, and the page never waited longer than ${tidyMs(worker)} ms. Now the same on the main thread?`
+  else if (main) text.textContent = `Written, and the page froze for up to ${tidyMs(main)} ms at a time. Now the same in a worker?`
 }
 
 function count(n: number, noun: string): string {

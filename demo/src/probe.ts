@@ -1,5 +1,5 @@
 // How long the page's main thread was deaf, seen from inside the page.
-//!
+//
 // Three witnesses, because each misses something: a task that comes round about
 // every 4 ms (any block widens the gap between two of them), the gaps between
 // animation frames, and the browser's own long-task records. The block reported
