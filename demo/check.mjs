@@ -31,6 +31,7 @@ const checks = {
   "the bundled data set is on the page": async ({ page }) => {
     assert.equal(await rowCount(page), 135_233)
     assert.match(await text(page, "#status"), /^135,233 rows/)
+    await page.waitForSelector("#schema-list[data-counted]", BOUND)
     const tables = await page.$$eval("#schema-list details", (items) => items.map((item) => `${item.dataset.table} ${item.querySelector(".count").textContent}`))
     assert.deepEqual(tables, ["continent 7", "country 252", "kind 18", "place 135,233", "region 3,663"])
     assert.match(await text(page, "#credit"), /GeoNames.*CC BY 4\.0/s)
@@ -64,6 +65,12 @@ const checks = {
     assert.match(shown[5][1], /^[0-9a-f]{32}… · 64 B$/)
     assert.match(shown[6][1], /^\{"sqlite":"3\./)
     assert.match(await text(page, "#grid .grid-head"), /big_integer.*integer.*text.*blob/s)
+  },
+
+  "no rows are a result too": async ({ page }) => {
+    await query(page, "SELECT name FROM place WHERE population < 0")
+    assert.match(await text(page, "#status"), /^No rows · /)
+    assert.equal(await rowCount(page), 0)
   },
 
   "every example but the typo answers": async ({ page }) => {

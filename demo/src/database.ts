@@ -9,6 +9,7 @@ export interface Outcome {
   readonly changes?: number | undefined
   readonly lastInsertRowid?: string | undefined
   readonly inTransaction: boolean
+  readonly streamed: boolean
   /** The statement changed the database file or its schema. */
   readonly committed: boolean
 }
@@ -63,11 +64,12 @@ export class Database {
     const before = this.engine.state.commitSeq
     if (READS.test(sql)) {
       for await (const batch of this.engine.stream(sql, [], { rowMode: "columns", signal }).batches()) onBatch(batch)
-      return { inTransaction: this.engine.state.inTransaction, committed: this.engine.state.commitSeq !== before }
+      return { streamed: true, inTransaction: this.engine.state.inTransaction, committed: this.engine.state.commitSeq !== before }
     }
     const result = await this.engine.exec(sql, [], { rowMode: "columns", signal })
     if (result.columns.length > 0) onBatch(result.batch)
     return {
+      streamed: false,
       changes: result.changes === undefined ? undefined : Number(result.changes),
       lastInsertRowid: result.lastInsertRowid?.toString(),
       inTransaction: result.state.inTransaction,

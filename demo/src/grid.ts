@@ -29,7 +29,7 @@ export class ResultGrid {
     root.setAttribute("role", "grid")
     root.setAttribute("aria-label", "Query result")
     root.tabIndex = 0
-    root.innerHTML = `<div class="grid-head" role="rowgroup"></div><div class="grid-spacer"></div><div class="grid-body" role="rowgroup"></div>`
+    root.innerHTML = `<div class="grid-head" role="rowgroup"></div><div class="grid-spacer" role="presentation"></div><div class="grid-body" role="rowgroup"></div>`
     this.#head = root.children[0] as HTMLElement
     this.#spacer = root.children[1] as HTMLElement
     this.#body = root.children[2] as HTMLElement
@@ -210,6 +210,7 @@ export class ResultGrid {
     row.setAttribute("role", "row")
     const number = element("span", "row-number")
     number.setAttribute("role", "rowheader")
+    number.setAttribute("aria-colindex", "1")
     row.append(number)
     const serial = nextSerial++
     for (let column = 0; column < this.#columns.length; column++) {

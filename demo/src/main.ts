@@ -215,7 +215,7 @@ async function run(): Promise<void> {
     } else if (firstMs !== undefined) {
       if (grid.rowCount > 4_096) figures.unshift(`first ones after ${tidyMs(firstMs)} ms`)
       figures.unshift(count(grid.rowCount, "row"))
-    } else figures.unshift("Done")
+    } else figures.unshift(outcome.streamed ? "No rows" : "Done")
     if (outcome.inTransaction) figures.push("a transaction is open")
     $("status").textContent = figures.join(" · ")
     if (outcome.committed && database === used) void schema.show(used)

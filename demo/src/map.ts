@@ -19,6 +19,8 @@ export class ResultMap {
   #view = WORLD
   #drawn = 0
   #drawing = false
+  /** Dots large enough to be picked one by one; known only when all of them are there. */
+  #few = false
   #active: number | undefined
 
   constructor(figure: HTMLElement, onPick: (row: number) => void) {
@@ -43,6 +45,7 @@ export class ResultMap {
     this.#data = []
     this.#rows = 0
     this.#view = WORLD
+    this.#few = false
     this.#active = undefined
     if (this.#place) this.redraw()
     return this.#place !== undefined
@@ -65,7 +68,7 @@ export class ResultMap {
     void this.#drawNew()
   }
 
-  /** Once every row is there: come closer if the points leave most of the world empty. */
+  /** Once every row is there: come closer if they leave most of the world empty, and draw few large. */
   finish(): void {
     if (!this.#place) return
     const count = this.#data.length / 4
@@ -81,10 +84,9 @@ export class ResultMap {
     const pad = Math.max((right - left) * 0.06, (bottom - top) * 0.06, 0.02)
     const close = { left: left - pad, right: right + pad, top: top - pad, bottom: bottom + pad }
     const world = WORLD.right - WORLD.left
-    if (close.right - close.left < world * 0.7) {
-      this.#view = close
-      this.redraw()
-    }
+    if (close.right - close.left < world * 0.7) this.#view = close
+    this.#few = count < 4_000
+    if (this.#few || this.#view === close) this.redraw()
   }
 
   mark(row: number): void {
@@ -115,7 +117,7 @@ export class ResultMap {
   #drawSlice(): void {
     const { width, height, context: c } = fit(this.#points)
     const to = this.#frame(width, height)
-    const few = this.#data.length / 4 < 4_000
+    const few = this.#few
     c.fillStyle = getComputedStyle(this.#figure).getPropertyValue("--dot")
     c.globalAlpha = few ? 0.7 : 0.34
     const end = Math.min(this.#data.length, this.#drawn + SLICE_POINTS * 4)

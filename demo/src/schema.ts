@@ -12,22 +12,27 @@ export class SchemaView {
     this.#onQuery = onQuery
   }
 
-  /** Shows the tables at once and fills in the row counts as they are known. */
+  /** Shows the tables; the row counts follow, one by one, so that a query waits for one of them at most. */
   async show(database: Database): Promise<void> {
     const generation = ++this.#generation
+    delete this.#list.dataset["counted"]
     const open = new Set([...this.#list.querySelectorAll<HTMLDetailsElement>("details[open]")].map((item) => item.dataset["table"]))
     const tables = await database.schema()
     if (generation !== this.#generation) return
     const biggest = tables.length <= 8
     this.#list.replaceChildren(...tables.map((table) => this.#item(table, open.has(table.name) || (open.size === 0 && biggest && table.name === "place"))))
     if (tables.length === 0) this.#list.textContent = "This database has no tables yet."
+    void this.#count(database, tables, generation)
+  }
+
+  async #count(database: Database, tables: readonly TableInfo[], generation: number): Promise<void> {
     for (const table of tables) {
       const count = await database.rowCount(table.name).catch(() => undefined)
       if (generation !== this.#generation) return
       const item = this.#list.querySelector<HTMLElement>(`details[data-table="${CSS.escape(table.name)}"] .count`)
       if (item) item.textContent = count === undefined ? "?" : count.toLocaleString("en")
     }
-    this.#list.dataset["ready"] = "true"
+    this.#list.dataset["counted"] = "true"
   }
 
   #item(table: TableInfo, open: boolean): HTMLElement {
