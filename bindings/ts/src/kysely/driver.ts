@@ -108,6 +108,9 @@ class LixConnection implements DatabaseConnection {
     }
   }
 
+  /** The query's own signal has asked the engine already; a method must be here for Kysely's strategy "cancel query". */
+  async cancelQuery(): Promise<void> {}
+
   async *streamQuery<Row>(query: CompiledQuery, chunkSize: number, options?: Pick<ExecOptions, "signal">): AsyncIterableIterator<QueryResult<Row>> {
     if (!this.#engine.stream) {
       yield await this.executeQuery<Row>(query, options)
