@@ -6,11 +6,17 @@
 
 pub mod batch;
 pub mod case;
+pub mod edit;
+pub mod expect;
 pub mod expr;
 pub mod glob;
 pub mod implementation;
 pub mod known;
+pub mod play;
 pub mod proto;
+pub mod report;
+pub mod request;
+pub mod run;
 pub mod session;
 pub mod trace;
 pub mod transport;

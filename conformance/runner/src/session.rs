@@ -209,6 +209,16 @@ impl Session {
         }))
     }
 
+    /// The id a request was sent with.
+    pub fn id(&self, token: Token) -> u32 {
+        self.pending[token.0].id
+    }
+
+    /// Nothing waits for this request's answer, and none should come before the transport ends.
+    pub fn expect_silence(&mut self, token: Token) {
+        self.pending[token.0].legal = false;
+    }
+
     /// Waits until a request is fully answered, and hands the answers over; to be called once per token.
     pub fn wait(&mut self, token: Token, deadline: Instant) -> Result<Vec<Answer>, Stop> {
         loop {
@@ -252,6 +262,11 @@ impl Session {
                 Err(stop) => return Err(stop),
             }
         }
+    }
+
+    /// Receives one thing, whatever it is; false if nothing came until the deadline or the transport has ended.
+    pub fn poll(&mut self, deadline: Instant) -> bool {
+        self.pump(deadline, "").is_ok()
     }
 
     /// The events since the last call, oldest first, without log events.

@@ -1,0 +1,1045 @@
+//! Plays one case against a target: opens sessions, walks the steps, and says what happened.
+//!
+//! A case ends in one of four ways, and always within its budget: every expectation held, one did not, the
+//! implementation died, or the time ran out.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use prost_reflect::DynamicMessage;
+use serde_json::{Map, Value as Json, json};
+
+use crate::case::schema::{Step, bridge, end_transport};
+use crate::case::{self, Loaded, json_of, json_of_list, json_of_struct};
+use crate::expect::{self, Difference, View};
+use crate::expr::Vars;
+use crate::implementation::Transport;
+use crate::proto::{self, Fields as _};
+use crate::request::{Built, Context};
+use crate::session::{Answer, Session, Stop, Token, error_name, error_summary};
+use crate::trace::{Recorder, TraceFile};
+use crate::transport::{How, Link, OpenOptions, SendOptions, Target};
+use crate::value::Cell;
+
+/// What the engine said about itself before any case ran.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Announced capabilities without prefix, sorted.
+    pub capabilities: Vec<String>,
+    /// Announced limits.
+    pub limits: Vec<(String, i128)>,
+    /// InitResponse.minor.
+    pub minor: u32,
+    /// InitResponse.engine_version.
+    pub engine_version: String,
+    /// InitResponse.sqlite_version.
+    pub sqlite_version: String,
+}
+
+impl Facts {
+    /// True if the capability was announced.
+    pub fn has(&self, capability: &str) -> bool {
+        self.capabilities.iter().any(|name| name == capability)
+    }
+}
+
+/// What is the same for all cases of a run.
+#[derive(Clone)]
+pub struct Setting {
+    /// How the target is reached.
+    pub transport: Transport,
+    /// What the engine said about itself.
+    pub facts: Facts,
+    /// The trace, if one is written.
+    pub trace: Option<TraceFile>,
+    /// Budget of a case that names none.
+    pub timeout: Duration,
+    /// Factor for real time.
+    pub time_scale: f64,
+}
+
+/// How a case ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Every expectation held.
+    Pass,
+    /// One did not.
+    Fail,
+    /// The implementation died.
+    Crash,
+    /// The budget ran out.
+    Timeout,
+}
+
+/// What a case came to.
+#[derive(Clone, Debug)]
+pub struct Played {
+    /// How it ended.
+    pub ending: Ending,
+    /// Where it stopped.
+    pub step: String,
+    /// Why, one line each.
+    pub lines: Vec<String>,
+    /// `CODE/REASON` if an error came that nobody expected.
+    pub error: Option<String>,
+    /// What the engine wrote to stderr.
+    pub stderr: String,
+    /// The last frames.
+    pub excerpt: Vec<String>,
+    /// Rules the engine broke on the way.
+    pub breaches: Vec<String>,
+    /// Rules the runner broke on the way.
+    pub own_breaches: Vec<String>,
+    /// Wall time.
+    pub duration: Duration,
+    /// Time passed for real.
+    pub real_time: bool,
+    /// For `--bless`: what to write where.
+    pub blessings: Vec<Blessing>,
+}
+
+/// A member of a step whose expectation would be replaced.
+#[derive(Clone, Debug)]
+pub struct Blessing {
+    /// Path of the step in the case, such as `/steps/2/concurrently/0`.
+    pub step: String,
+    /// The member.
+    pub member: &'static str,
+    /// The new value.
+    pub value: Json,
+}
+
+/// Opens a session, asks the engine about itself, and closes it.
+pub fn probe(target: &mut dyn Target, timeout: Duration) -> Result<Facts, String> {
+    let deadline = Instant::now() + timeout;
+    let link = target.connect(&OpenOptions::default(), deadline)?;
+    let mut session = Session::new(link, Recorder::new("probe", None));
+    let request = proto::from_json("Request", &json!({"init": {"minor": HIGHEST_MINOR, "host_name": env!("CARGO_PKG_NAME")}}))?;
+    let token = session.send(request, Vec::new(), None)?;
+    let facts = session
+        .wait(token, deadline)
+        .map_err(|stop| describe(&stop, &mut session))
+        .and_then(|answers| {
+            let response = &answers.last().expect("an answer came").response;
+            match (response.msg("init"), response.msg("error")) {
+                (Some(init), _) => Ok(read_facts(init)),
+                (None, Some(error)) => Err(format!("init failed: {}", error_summary(error))),
+                (None, None) => Err("init was answered with something else".to_owned()),
+            }
+        });
+    let facts = facts.map_err(|why| {
+        let stderr = session.link.stderr();
+        if stderr.trim().is_empty() {
+            why
+        } else {
+            format!("{why}\nstderr: {}", stderr.trim())
+        }
+    })?;
+    if let Ok(close) = proto::from_json("Request", &json!({"close": {}}))
+        && let Ok(token) = session.send(close, Vec::new(), None)
+    {
+        let _ = session.wait(token, deadline);
+    }
+    session.finish(Duration::from_millis(500));
+    Ok(facts)
+}
+
+/// Plays a case.
+pub fn play(setting: &Setting, target: &mut dyn Target, loaded: &Loaded, bless: bool) -> Played {
+    let started = Instant::now();
+    let budget = match loaded.case.timeout_ms {
+        0 => setting.timeout,
+        ms => Duration::from_millis(u64::from(ms)),
+    };
+    let mut vars = Vars::default();
+    for (name, value) in &setting.facts.limits {
+        vars.set_int(name, *value);
+    }
+    let mut player = Player {
+        setting,
+        target,
+        loaded,
+        dir: case::fixture_dir(loaded),
+        vars,
+        session: None,
+        deadline: started + budget,
+        labels: HashMap::new(),
+        at: String::new(),
+        pointer: String::new(),
+        breaches: Vec::new(),
+        own_breaches: Vec::new(),
+        blessings: Vec::new(),
+        bless,
+        disorderly: false,
+    };
+    if loaded.case.fresh() == case::schema::case::Fresh::Process {
+        player.target.restart();
+    }
+    let result = player.run();
+
+    let mut played = Played {
+        ending: Ending::Pass,
+        step: String::new(),
+        lines: Vec::new(),
+        error: None,
+        stderr: String::new(),
+        excerpt: Vec::new(),
+        breaches: Vec::new(),
+        own_breaches: Vec::new(),
+        duration: Duration::ZERO,
+        real_time: uses_clock(&loaded.case.steps) && !setting.facts.has("MANUAL_CLOCK"),
+        blessings: std::mem::take(&mut player.blessings),
+    };
+    if let Err(trouble) = result {
+        played.step = player.at.clone();
+        let (ending, lines, error) = player.explain(trouble, budget);
+        played.ending = ending;
+        played.lines = lines;
+        played.error = error;
+    }
+    if let Some(session) = &player.session {
+        played.stderr = session.link.stderr();
+        played.excerpt = session.recorder.excerpt();
+    }
+    player.retire();
+    played.breaches = std::mem::take(&mut player.breaches);
+    played.own_breaches = std::mem::take(&mut player.own_breaches);
+    if matches!(played.ending, Ending::Crash | Ending::Timeout) {
+        player.target.restart();
+    }
+    played.duration = started.elapsed();
+    played
+}
+
+enum Trouble {
+    /// Expectations that did not hold.
+    Differences(Vec<Difference>),
+    /// Waiting ended.
+    Stop(Stop),
+    /// The implementation cannot be reached.
+    Unreachable(String),
+    /// The case itself is wrong.
+    Case(String),
+}
+
+impl From<String> for Trouble {
+    fn from(why: String) -> Trouble {
+        Trouble::Case(why)
+    }
+}
+
+impl From<Stop> for Trouble {
+    fn from(stop: Stop) -> Trouble {
+        Trouble::Stop(stop)
+    }
+}
+
+struct Player<'a> {
+    setting: &'a Setting,
+    target: &'a mut dyn Target,
+    loaded: &'a Loaded,
+    dir: PathBuf,
+    vars: Vars,
+    session: Option<Session>,
+    deadline: Instant,
+    labels: HashMap<String, u32>,
+    /// Where we are, for people.
+    at: String,
+    /// Where we are, as a JSON pointer into the case.
+    pointer: String,
+    breaches: Vec<String>,
+    own_breaches: Vec<String>,
+    blessings: Vec<Blessing>,
+    bless: bool,
+    /// The session was ended on purpose in a way after which nothing orderly can be asked of the engine.
+    disorderly: bool,
+}
+
+/// A step that was sent, with all that is needed to judge its answer later.
+struct Sent {
+    step: Step,
+    token: Option<Token>,
+    vars: Vars,
+    at: String,
+    pointer: String,
+    label: String,
+}
+
+impl Player<'_> {
+    fn run(&mut self) -> Result<(), Trouble> {
+        let loaded = self.loaded;
+        let case = &*loaded.case;
+        for (name, value) in &case.vars {
+            self.assign(name, value)?;
+        }
+        self.at = "init".to_owned();
+        self.connect()?;
+        if !case.no_init {
+            let init = case.init.clone().unwrap_or_default();
+            let step = Step {
+                init: Some(init),
+                ..Step::default()
+            };
+            self.one_request(&step)?;
+        }
+        self.steps(&case.steps, "steps", "/steps")?;
+        self.at = "after the last step".to_owned();
+        self.leave()
+    }
+
+    fn steps(&mut self, steps: &[Step], path: &str, pointer: &str) -> Result<(), Trouble> {
+        for (index, step) in steps.iter().enumerate() {
+            let (at, pointer) = (format!("{path}[{index}]"), format!("{pointer}/{index}"));
+            match &step.repeat {
+                None => self.step(step, &at, &pointer)?,
+                Some(repeat) => {
+                    let count = self.context().number(&json_of(repeat))?;
+                    let outer = self.vars.get("i").cloned().ok();
+                    for i in 0..count {
+                        self.count_loop(step, i);
+                        self.step(step, &format!("{at} (i = {i})"), &pointer)?;
+                    }
+                    if let Some(outer) = outer {
+                        self.vars.set("i", outer);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step, at: &str, pointer: &str) -> Result<(), Trouble> {
+        self.at = match step.about.as_str() {
+            "" => at.to_owned(),
+            about => format!("{at} ({about})"),
+        };
+        self.pointer = pointer.to_owned();
+        for (name, value) in &step.set {
+            self.assign(name, value)?;
+        }
+        if let Some(session) = &mut self.session {
+            session.begin_step();
+        }
+        if !step.steps.is_empty() {
+            return self.steps(&step.steps, &format!("{at}.steps"), &format!("{pointer}/steps"));
+        }
+        if !step.concurrently.is_empty() {
+            self.concurrently(step, at, pointer)?;
+        } else if let Some(init) = &step.reopen {
+            self.close_link();
+            self.connect()?;
+            let mut opening = step.clone();
+            opening.reopen = None;
+            opening.init = Some(init.clone());
+            self.one_request(&opening)?;
+        } else if step.crash {
+            self.session()?.link.kill();
+            self.disorderly = true;
+            self.close_link();
+            self.target.restart();
+        } else if let Some(ms) = step.advance_ms {
+            self.advance(ms)?;
+        } else if step.sleep_ms > 0 {
+            std::thread::sleep(self.scaled(step.sleep_ms));
+        } else if let Some(bytes) = &step.write_bytes {
+            let bytes = self.context().bytes(bytes)?;
+            self.disorderly = true;
+            self.session()?.link.write_bytes(&bytes)?;
+        } else if let Some(end) = &step.end_transport {
+            let how = match end.how() {
+                end_transport::How::End => How::End,
+                end_transport::How::Drop => How::Drop,
+            };
+            self.disorderly |= how == How::Drop;
+            self.session()?.link.end(how);
+        } else if let Some(bridge) = &step.bridge {
+            self.bridge(bridge.action.as_ref())?;
+        } else if is_request(step) {
+            self.one_request(step)?;
+            return Ok(());
+        }
+        self.aftermath(step)
+    }
+
+    /// Sends a request and judges its answer.
+    fn one_request(&mut self, step: &Step) -> Result<(), Trouble> {
+        let (at, pointer) = (self.at.clone(), self.pointer.clone());
+        let sent = self.send(step, &at, &pointer)?;
+        let view = self.receive(&sent)?;
+        self.judge(&sent, &view)?;
+        self.aftermath(step)
+    }
+
+    /// Sends many requests, then judges the answers.
+    fn concurrently(&mut self, group: &Step, at: &str, pointer: &str) -> Result<(), Trouble> {
+        let mut sent = Vec::new();
+        for (index, step) in group.concurrently.iter().enumerate() {
+            let (at, pointer) = (
+                format!("{at}.concurrently[{index}]"),
+                format!("{pointer}/concurrently/{index}"),
+            );
+            let Some(repeat) = &step.repeat else {
+                sent.push(self.send(step, &at, &pointer)?);
+                continue;
+            };
+            let outer = self.vars.get("i").cloned().ok();
+            for i in 0..self.context().number(&json_of(repeat))? {
+                self.count_loop(step, i);
+                sent.push(self.send(step, &format!("{at} (i = {i})"), &pointer)?);
+            }
+            if let Some(outer) = outer {
+                self.vars.set("i", outer);
+            }
+        }
+        let mut answered = Vec::new();
+        for sent in sent {
+            self.at = sent.at.clone();
+            let answers = self.receive(&sent)?;
+            answered.push((sent, answers));
+        }
+        // Alternatives of the group speak about labelled answers; those are judged there.
+        let spoken_for = |label: &str| {
+            let options = group.one_of.iter().flat_map(|one_of| &one_of.options);
+            !label.is_empty()
+                && (group.answers.contains_key(label) || options.into_iter().any(|option| option.answers.contains_key(label)))
+        };
+        for (sent, answers) in &answered {
+            self.at = sent.at.clone();
+            self.pointer = sent.pointer.clone();
+            self.judge_as(sent, answers, spoken_for(&sent.label))?;
+        }
+        self.at = at.to_owned();
+        self.pointer = pointer.to_owned();
+        let mut differences = self.compare_labelled(group, &answered)?;
+        if let Some(one_of) = &group.one_of {
+            let mut tried = Vec::new();
+            for option in &one_of.options {
+                let found = self.compare_labelled(option, &answered)?;
+                if found.is_empty() {
+                    tried.clear();
+                    break;
+                }
+                tried.push(found);
+            }
+            differences.extend(no_option(tried));
+        }
+        self.settle(differences)?;
+        self.aftermath(group)
+    }
+
+    fn compare_labelled(&self, group: &Step, answered: &[(Sent, Vec<Answer>)]) -> Result<Vec<Difference>, Trouble> {
+        let mut differences = Vec::new();
+        for (label, wanted) in &group.answers {
+            let (sent, answers) = answered
+                .iter()
+                .find(|(sent, _)| sent.label == *label)
+                .ok_or_else(|| format!("no request has the label {label:?}"))?;
+            differences.extend(expect::check(wanted, &View::of(answers), &sent.vars, false)?);
+        }
+        Ok(differences)
+    }
+
+    fn send(&mut self, step: &Step, at: &str, pointer: &str) -> Result<Sent, Trouble> {
+        self.at = at.to_owned();
+        for (name, value) in &step.set {
+            self.assign(name, value)?;
+        }
+        let label = self.vars.fill(&step.label)?;
+        let token = if let Some(raw) = &step.send_raw {
+            let (message, id) = self.context().raw(raw)?;
+            let silent = step.no_answer || step.closed.is_some();
+            if !silent && id.is_none() && step.transport_ends.is_none() {
+                return Err(Trouble::Case(
+                    "the runner cannot read an id: say answer_id, no_answer, closed or transport_ends".to_owned(),
+                ));
+            }
+            if raw.length_prefix.is_some() {
+                self.disorderly = true;
+            }
+            let options = SendOptions {
+                length_prefix: raw.length_prefix,
+                as_text: raw.as_text,
+            };
+            let awaited = id.filter(|_| !silent && step.transport_ends != Some(true));
+            let token = self.session()?.send_message(&message, options, raw.legal, awaited)?;
+            if let (Some(id), false) = (id, label.is_empty()) {
+                self.labels.insert(label.clone(), id);
+            }
+            token
+        } else {
+            let Built { request, attachments } = self.context().request(step, &|label| {
+                self.labels
+                    .get(label)
+                    .copied()
+                    .ok_or_else(|| format!("no earlier request has the label {label:?}"))
+            })?;
+            let session = self.session()?;
+            let token = session.send(request, attachments, step.id)?;
+            let id = session.id(token);
+            if step.no_answer {
+                session.expect_silence(token);
+            }
+            if !label.is_empty() {
+                self.labels.insert(label.clone(), id);
+            }
+            if step.bind.values().any(|part| part == "id") {
+                for (name, _) in step.bind.iter().filter(|(_, part)| *part == "id") {
+                    self.vars.set_int(name, id);
+                }
+            }
+            (!step.no_answer && step.closed.is_none()).then_some(token)
+        };
+        Ok(Sent {
+            step: step.clone(),
+            token,
+            vars: self.vars.clone(),
+            at: at.to_owned(),
+            pointer: pointer.to_owned(),
+            label,
+        })
+    }
+
+    fn receive(&mut self, sent: &Sent) -> Result<Vec<Answer>, Trouble> {
+        let Some(token) = sent.token else {
+            return Ok(Vec::new());
+        };
+        let deadline = self.deadline;
+        let answers = self.session()?.wait(token, deadline)?;
+        if let Some(init) = answers.last().and_then(|answer| answer.response.msg("init")) {
+            for (name, value) in read_facts(init).limits {
+                self.vars.set_int(&name, value);
+            }
+            self.set_clock()?;
+        }
+        Ok(answers)
+    }
+
+    fn judge(&mut self, sent: &Sent, answers: &[Answer]) -> Result<(), Trouble> {
+        self.judge_as(sent, answers, false)
+    }
+
+    fn judge_as(&mut self, sent: &Sent, answers: &[Answer], lenient: bool) -> Result<(), Trouble> {
+        if sent.token.is_none() {
+            return Ok(());
+        }
+        let step = &sent.step;
+        let view = View::of(answers);
+        let mut differences = self.compare(step, &view, answers, &sent.vars, lenient || step.one_of.is_some())?;
+        if let Some(one_of) = &step.one_of {
+            let mut tried = Vec::new();
+            for option in &one_of.options {
+                let found = self.compare(option, &view, answers, &sent.vars, false)?;
+                if found.is_empty() {
+                    tried.clear();
+                    break;
+                }
+                tried.push(found);
+            }
+            differences.extend(no_option(tried));
+        }
+        self.settle(differences)?;
+        for (name, part) in step.bind.iter().filter(|(_, part)| *part != "id") {
+            let value = view.part(part)?;
+            self.vars.set(name, value);
+        }
+        Ok(())
+    }
+
+    fn compare(
+        &mut self,
+        step: &Step,
+        view: &View<'_>,
+        answers: &[Answer],
+        vars: &Vars,
+        lenient: bool,
+    ) -> Result<Vec<Difference>, Trouble> {
+        let mut differences = expect::check(step, view, vars, lenient)?;
+        if let Some(batches) = &step.batches {
+            let wanted = json_of_list(batches);
+            if wanted.len() != answers.len() {
+                differences.push(Difference {
+                    member: "batches",
+                    expected: format!("{} batches", wanted.len()),
+                    actual: format!("{} answers, the last one {}", answers.len(), view.summary()),
+                    blessed: None,
+                    error: None,
+                });
+            }
+            for (wanted, answer) in wanted.iter().zip(answers) {
+                let wanted: Step = case::from_json("Step", wanted)?;
+                differences.extend(expect::check(
+                    &wanted,
+                    &View::of(std::slice::from_ref(answer)),
+                    vars,
+                    false,
+                )?);
+            }
+        }
+        self.note_blessings(&differences);
+        if let Some(batch) = &step.exec_batch {
+            differences.extend(self.compare_items(batch, view, vars)?);
+        }
+        Ok(differences)
+    }
+
+    fn compare_items(
+        &mut self,
+        batch: &case::schema::Batch,
+        view: &View<'_>,
+        vars: &Vars,
+    ) -> Result<Vec<Difference>, Trouble> {
+        let Some(response) = view.response.and_then(|response| response.msg("exec_batch")) else {
+            return Ok(Vec::new());
+        };
+        let items: Vec<&DynamicMessage> = response
+            .items("items")
+            .iter()
+            .filter_map(prost_reflect::Value::as_message)
+            .collect();
+        let mut differences = Vec::new();
+        let mut index = 0;
+        let context = Context { vars, dir: &self.dir };
+        let mut blessings = Vec::new();
+        let pointer = self.pointer.clone();
+        context.each_statement(&batch.statements, &mut |context, statement| {
+            let view = View::of_item(items.get(index).copied());
+            let found = expect::check(statement, &view, context.vars, statement.one_of.is_some())?;
+            let mut found: Vec<Difference> = found
+                .into_iter()
+                .map(|mut difference| {
+                    difference.actual = format!("statement {index}: {}", difference.actual);
+                    difference
+                })
+                .collect();
+            if let Some(one_of) = &statement.one_of {
+                let mut tried = Vec::new();
+                for option in &one_of.options {
+                    let differences = expect::check(option, &view, context.vars, false)?;
+                    if differences.is_empty() {
+                        tried.clear();
+                        break;
+                    }
+                    tried.push(differences);
+                }
+                found.extend(no_option(tried));
+            }
+            if let Some(at) = batch
+                .statements
+                .iter()
+                .position(|candidate| std::ptr::eq(candidate, statement))
+            {
+                let step = format!("{pointer}/exec_batch/statements/{at}");
+                blessings.extend(found.iter().filter_map(|difference| blessing(&step, difference)));
+            }
+            differences.extend(found);
+            index += 1;
+            Ok(())
+        })?;
+        if self.bless {
+            self.blessings.extend(blessings);
+        }
+        if items.len() > index {
+            differences.push(Difference {
+                member: "exec_batch",
+                expected: format!("{index} items"),
+                actual: format!("{} items", items.len()),
+                blessed: None,
+                error: None,
+            });
+        }
+        Ok(differences)
+    }
+
+    /// What a step expects besides its answer.
+    fn aftermath(&mut self, step: &Step) -> Result<(), Trouble> {
+        let deadline = self.deadline;
+        let mut differences = Vec::new();
+        if let Some(wanted) = &step.closed {
+            let reason = self.session()?.wait_closed(deadline)?;
+            differences.extend(expect::check_error("closed", wanted, &reason, &self.vars)?);
+        }
+        if let Some(events) = &step.expect_events {
+            let wanted = json_of_list(events);
+            let events = self.session()?.take_events();
+            let found = expect::check_events(&wanted, &events, &self.vars)?;
+            self.note_blessings(&found);
+            differences.extend(found);
+        }
+        if step.transport_ends == Some(true) {
+            if self.setting.transport == Transport::Browser {
+                // A page cannot see that a worker closed itself; a failed session is what can be seen.
+                let session = self.session()?;
+                if session.is_open() && !session.has_ended() {
+                    let _ = session.wait_end(deadline)?;
+                }
+            } else {
+                let _ = self.session()?.wait_end(deadline)?;
+            }
+            self.disorderly = true;
+        }
+        if let Some(wanted) = step.exit_code {
+            let session = self.session()?;
+            if session.link.owns_process() {
+                match session.link.exit_code(deadline) {
+                    Some(code) if code == wanted => {}
+                    Some(code) => differences.push(Difference {
+                        member: "exit_code",
+                        expected: wanted.to_string(),
+                        actual: code.to_string(),
+                        blessed: Some(json!(code)),
+                        error: None,
+                    }),
+                    None => return Err(Stop::Timeout("the process to exit".to_owned()).into()),
+                }
+                self.disorderly = true;
+            }
+        }
+        if let Some(wanted) = &step.facts {
+            let Json::Object(wanted) = json_of_struct(wanted) else {
+                unreachable!("a Struct is an object")
+            };
+            let facts = self.facts(&wanted)?;
+            differences.extend(expect::check_facts(&wanted, &facts));
+        }
+        self.settle(differences)
+    }
+
+    /// Differences end the case, unless they are to be written into it.
+    fn settle(&self, differences: Vec<Difference>) -> Result<(), Trouble> {
+        if differences.is_empty() || self.bless && differences.iter().all(|difference| difference.blessed.is_some()) {
+            Ok(())
+        } else {
+            Err(Trouble::Differences(differences))
+        }
+    }
+
+    /// Facts of this step; those of the bridge may still be on their way, so they are waited for.
+    fn facts(&mut self, wanted: &Map<String, Json>) -> Result<Map<String, Json>, Trouble> {
+        let until = self.deadline.min(Instant::now() + Duration::from_secs(2));
+        let session = self.session()?;
+        let mut facts;
+        loop {
+            facts = session.facts.clone();
+            facts.insert("messages_sent".to_owned(), json!(session.messages_sent));
+            facts.insert("messages_received".to_owned(), json!(session.messages_received));
+            if wanted.iter().all(|(name, value)| facts.get(name) == Some(value)) || !session.poll(until) {
+                return Ok(facts);
+            }
+        }
+    }
+
+    fn advance(&mut self, ms: u32) -> Result<(), Trouble> {
+        if !self.setting.facts.has("MANUAL_CLOCK") {
+            std::thread::sleep(self.scaled(ms));
+            return Ok(());
+        }
+        self.control(json!({ "advance_clock": { "ms": ms } }))
+    }
+
+    fn set_clock(&mut self) -> Result<(), Trouble> {
+        if self.setting.facts.has("MANUAL_CLOCK") && uses_clock(&self.loaded.case.steps) {
+            self.control(json!({ "set_clock": { "manual": true } }))?;
+        }
+        Ok(())
+    }
+
+    fn control(&mut self, op: Json) -> Result<(), Trouble> {
+        let request = proto::from_json("Request", &json!({ "control": op }))?;
+        let deadline = self.deadline;
+        let session = self.session()?;
+        let token = session.send(request, Vec::new(), None)?;
+        let answers = session.wait(token, deadline)?;
+        match answers.last().and_then(|answer| answer.response.msg("error")) {
+            None => Ok(()),
+            Some(error) => Err(Trouble::Differences(vec![Difference {
+                member: "control",
+                expected: op.to_string(),
+                actual: error_summary(error),
+                blessed: None,
+                error: Some(error_name(error)),
+            }])),
+        }
+    }
+
+    fn bridge(&mut self, action: Option<&bridge::Action>) -> Result<(), Trouble> {
+        let order = match action {
+            None => return Err(Trouble::Case("the bridge is asked for nothing".to_owned())),
+            Some(bridge::Action::TerminateWorker(_)) => {
+                self.disorderly = true;
+                json!({ "t": "terminate" })
+            }
+            Some(bridge::Action::Post(value)) => json!({ "t": "post", "value": json_of(value) }),
+            Some(bridge::Action::Reload(_)) => {
+                self.disorderly = true;
+                json!({ "t": "reload" })
+            }
+            Some(bridge::Action::CopyInsteadOfTransfer(_)) => json!({ "t": "copy" }),
+        };
+        self.session()?.link.bridge(&order)?;
+        Ok(())
+    }
+
+    /// Ends the last session in an orderly way, if the case has not ended it.
+    fn leave(&mut self) -> Result<(), Trouble> {
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        if self.disorderly || session.has_ended() {
+            return Ok(());
+        }
+        if session.is_open() {
+            let close = proto::from_json("Request", &json!({ "close": { "discard_unsaved": true } }))?;
+            let token = session.send(close, Vec::new(), None)?;
+            let answers = session.wait(token, self.deadline)?;
+            if let Some(error) = answers.last().and_then(|answer| answer.response.msg("error")) {
+                return Err(Trouble::Differences(vec![Difference {
+                    member: "close",
+                    expected: "success".to_owned(),
+                    actual: error_summary(error),
+                    blessed: None,
+                    error: Some(error_name(error)),
+                }]));
+            }
+        }
+        let grace = if session.link.owns_process() { EXIT_GRACE } else { LINGER };
+        session.finish(grace);
+        if session.link.owns_process() {
+            let until = self.deadline.min(Instant::now() + EXIT_GRACE);
+            match session.link.exit_code(until) {
+                Some(0) => {}
+                Some(code) => {
+                    return Err(Trouble::Differences(vec![Difference {
+                        member: "exit_code",
+                        expected: "exit status 0 after close and the end of the stream".to_owned(),
+                        actual: code.to_string(),
+                        blessed: None,
+                        error: None,
+                    }]));
+                }
+                None => return Err(Stop::Timeout("the process to exit after the end of its stdin".to_owned()).into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self) -> Result<(), Trouble> {
+        let case = &self.loaded.case;
+        let options = OpenOptions {
+            preamble: match &case.preamble_hex {
+                Some(digits) => Some(crate::value::unhex(digits)?),
+                None => None,
+            },
+            worker_script: (!case.worker_script.is_empty()).then(|| case.worker_script.clone()),
+        };
+        self.disorderly = options.preamble.is_some() || options.worker_script.is_some();
+        let link: Box<dyn Link> = self
+            .target
+            .connect(&options, self.deadline)
+            .map_err(Trouble::Unreachable)?;
+        let recorder = Recorder::new(&self.loaded.id, self.setting.trace.clone());
+        self.session = Some(Session::new(link, recorder));
+        Ok(())
+    }
+
+    /// Lets go of the link before another is opened.
+    fn close_link(&mut self) {
+        if let Some(session) = &mut self.session
+            && !self.disorderly
+        {
+            session.finish(LINGER);
+        }
+        self.retire();
+        self.session = None;
+    }
+
+    fn retire(&mut self) {
+        if let Some(session) = &mut self.session {
+            self.breaches.append(&mut session.breaches);
+            self.own_breaches.append(&mut session.own_breaches);
+        }
+    }
+
+    fn explain(&mut self, trouble: Trouble, budget: Duration) -> (Ending, Vec<String>, Option<String>) {
+        match trouble {
+            Trouble::Differences(differences) => {
+                let mut lines = Vec::new();
+                for difference in &differences {
+                    lines.push(format!("{}:", difference.member));
+                    lines.push(format!("  expected {}", difference.expected));
+                    lines.push(format!("  actual   {}", difference.actual));
+                }
+                let error = differences.into_iter().find_map(|difference| difference.error);
+                (Ending::Fail, lines, error)
+            }
+            Trouble::Case(why) => (Ending::Fail, vec![format!("the case is wrong: {why}")], None),
+            Trouble::Unreachable(why) => (Ending::Crash, vec![format!("no connection: {why}")], None),
+            Trouble::Stop(Stop::Closed(reason)) => (
+                Ending::Fail,
+                vec![format!("the engine ended the session: {}", error_summary(&reason))],
+                Some(error_name(&reason)),
+            ),
+            Trouble::Stop(Stop::Garbage(what)) => (Ending::Fail, vec![what], None),
+            Trouble::Stop(Stop::Timeout(what)) => (
+                Ending::Timeout,
+                vec![format!("after {} ms the runner still waits for {what}", budget.as_millis())],
+                None,
+            ),
+            Trouble::Stop(stop @ Stop::Ended(_)) => {
+                let line = match &mut self.session {
+                    Some(session) => describe(&stop, session),
+                    None => "the implementation is gone".to_owned(),
+                };
+                (Ending::Crash, vec![line], None)
+            }
+        }
+    }
+
+    fn note_blessings(&mut self, differences: &[Difference]) {
+        if self.bless {
+            let step = self.pointer.clone();
+            self.blessings
+                .extend(differences.iter().filter_map(|difference| blessing(&step, difference)));
+        }
+    }
+
+    fn assign(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let filled = self.vars.fill(value)?;
+        match filled.parse::<i64>() {
+            Ok(number) => self.vars.set_int(name, number),
+            Err(_) => self.vars.set(name, Cell::Text(filled.into_bytes())),
+        }
+        Ok(())
+    }
+
+    fn count_loop(&mut self, step: &Step, i: i128) {
+        self.vars.set_int("i", i);
+        if !step.loop_var.is_empty() {
+            self.vars.set_int(&step.loop_var, i);
+        }
+    }
+
+    fn scaled(&self, ms: u32) -> Duration {
+        Duration::from_secs_f64(f64::from(ms) / 1000.0 * self.setting.time_scale)
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context {
+            vars: &self.vars,
+            dir: &self.dir,
+        }
+    }
+
+    fn session(&mut self) -> Result<&mut Session, Trouble> {
+        self.session
+            .as_mut()
+            .ok_or_else(|| Trouble::Case("there is no session; reopen first".to_owned()))
+    }
+}
+
+/// True if a case lets time pass.
+fn uses_clock(steps: &[Step]) -> bool {
+    steps
+        .iter()
+        .any(|step| step.advance_ms.is_some() || uses_clock(&step.steps))
+}
+
+fn is_request(step: &Step) -> bool {
+    case::verbs(step).iter().any(|verb| {
+        [
+            "exec",
+            "exec_generated",
+            "exec_batch",
+            "fetch",
+            "close_cursor",
+            "export",
+            "save",
+            "cancel",
+            "close",
+            "init",
+            "fault",
+            "request",
+            "send_raw",
+        ]
+        .contains(verb)
+    })
+}
+
+fn blessing(step: &str, difference: &Difference) -> Option<Blessing> {
+    Some(Blessing {
+        step: step.to_owned(),
+        member: difference.member,
+        value: difference.blessed.clone()?,
+    })
+}
+
+/// The differences of every alternative, as one.
+fn no_option(tried: Vec<Vec<Difference>>) -> Option<Difference> {
+    if tried.is_empty() {
+        return None;
+    }
+    let error = tried.iter().flatten().find_map(|difference| difference.error.clone());
+    let actual = tried
+        .iter()
+        .enumerate()
+        .map(|(index, differences)| {
+            let parts: Vec<String> = differences
+                .iter()
+                .map(|difference| format!("{} expected {}, actual {}", difference.member, difference.expected, difference.actual))
+                .collect();
+            format!("option {index}: {}", parts.join("; "))
+        })
+        .collect::<Vec<_>>()
+        .join("\n           ");
+    Some(Difference {
+        member: "one_of",
+        expected: "one of the options".to_owned(),
+        actual,
+        blessed: None,
+        error,
+    })
+}
+
+fn describe(stop: &Stop, session: &mut Session) -> String {
+    match stop {
+        Stop::Timeout(what) => format!("no answer in time: the runner waits for {what}"),
+        Stop::Garbage(what) => what.clone(),
+        Stop::Closed(reason) => format!("the engine ended the session: {}", error_summary(reason)),
+        Stop::Ended(how) => match session.link.exit_code(Instant::now() + Duration::from_millis(500)) {
+            Some(code) => format!("the implementation is gone: {how}; exit status {code}"),
+            None => format!("the implementation is gone: {how}"),
+        },
+    }
+}
+
+fn read_facts(init: &DynamicMessage) -> Facts {
+    let mut capabilities: Vec<String> = init
+        .items("capabilities")
+        .iter()
+        .filter_map(prost_reflect::Value::as_enum_number)
+        .map(|number| proto::enum_name("Capability", number))
+        .collect();
+    capabilities.sort();
+    Facts {
+        capabilities,
+        limits: init
+            .msg("limits")
+            .map(|limits| {
+                proto::message("Limits")
+                    .fields()
+                    .map(|field| (field.name().to_owned(), limits.int(field.name())))
+                    .collect()
+            })
+            .unwrap_or_default(),
+        minor: init.int("minor") as u32,
+        engine_version: init.text("engine_version").to_owned(),
+        sqlite_version: init.text("sqlite_version").to_owned(),
+    }
+}
+
+/// The highest minor that this suite knows.
+pub const HIGHEST_MINOR: u32 = 0;
+
+const EXIT_GRACE: Duration = Duration::from_secs(5);
+/// How long a server or page may take to notice that a link has ended. Only late messages are looked for.
+const LINGER: Duration = Duration::from_millis(200);
