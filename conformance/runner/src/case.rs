@@ -272,7 +272,6 @@ fn check_step(step: &Step, path: &str, place: Place, faults: &mut Vec<String>) {
                 "crash",
                 "advance_ms",
                 "concurrently",
-                "steps",
                 "end_transport",
                 "sleep_ms",
                 "bridge",
@@ -358,7 +357,7 @@ fn check_step(step: &Step, path: &str, place: Place, faults: &mut Vec<String>) {
         );
     }
     check_steps(&step.concurrently, &format!("{path}.concurrently"), Place::Concurrent, faults);
-    check_steps(&step.steps, &format!("{path}.steps"), Place::Sequence, faults);
+    check_steps(&step.steps, &format!("{path}.steps"), place, faults);
 }
 
 #[cfg(test)]

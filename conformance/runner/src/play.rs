@@ -329,9 +329,11 @@ impl Player<'_> {
         } else if let Some(init) = &step.reopen {
             self.close_link();
             self.connect()?;
-            let mut opening = step.clone();
-            opening.reopen = None;
-            opening.init = Some(init.clone());
+            let opening = Step {
+                reopen: None,
+                init: Some(init.clone()),
+                ..step.clone()
+            };
             self.one_request(&opening)?;
         } else if step.crash {
             self.session()?.link.kill();
@@ -357,7 +359,6 @@ impl Player<'_> {
             self.bridge(bridge.action.as_ref())?;
         } else if is_request(step) {
             self.one_request(step)?;
-            return Ok(());
         }
         self.aftermath(step)
     }
@@ -366,32 +367,19 @@ impl Player<'_> {
     fn one_request(&mut self, step: &Step) -> Result<(), Trouble> {
         let (at, pointer) = (self.at.clone(), self.pointer.clone());
         let sent = self.send(step, &at, &pointer)?;
-        let view = self.receive(&sent)?;
-        self.judge(&sent, &view)?;
-        self.aftermath(step)
+        let answers = self.receive(&sent)?;
+        self.judge(&sent, &answers, false)
     }
 
     /// Sends many requests, then judges the answers.
     fn concurrently(&mut self, group: &Step, at: &str, pointer: &str) -> Result<(), Trouble> {
         let mut sent = Vec::new();
-        for (index, step) in group.concurrently.iter().enumerate() {
-            let (at, pointer) = (
-                format!("{at}.concurrently[{index}]"),
-                format!("{pointer}/concurrently/{index}"),
-            );
-            let Some(repeat) = &step.repeat else {
-                sent.push(self.send(step, &at, &pointer)?);
-                continue;
-            };
-            let outer = self.vars.get("i").cloned().ok();
-            for i in 0..self.context().number(&json_of(repeat))? {
-                self.count_loop(step, i);
-                sent.push(self.send(step, &format!("{at} (i = {i})"), &pointer)?);
-            }
-            if let Some(outer) = outer {
-                self.vars.set("i", outer);
-            }
-        }
+        self.send_all(
+            &group.concurrently,
+            &format!("{at}.concurrently"),
+            &format!("{pointer}/concurrently"),
+            &mut sent,
+        )?;
         let mut answered = Vec::new();
         for sent in sent {
             self.at = sent.at.clone();
@@ -407,7 +395,7 @@ impl Player<'_> {
         for (sent, answers) in &answered {
             self.at = sent.at.clone();
             self.pointer = sent.pointer.clone();
-            self.judge_as(sent, answers, spoken_for(&sent.label))?;
+            self.judge(sent, answers, spoken_for(&sent.label))?;
         }
         self.at = at.to_owned();
         self.pointer = pointer.to_owned();
@@ -424,8 +412,35 @@ impl Player<'_> {
             }
             differences.extend(no_option(tried));
         }
-        self.settle(differences)?;
-        self.aftermath(group)
+        self.settle(differences)
+    }
+
+    /// Sends steps, groups and repetitions without reading anything.
+    fn send_all(&mut self, steps: &[Step], path: &str, pointer: &str, sent: &mut Vec<Sent>) -> Result<(), Trouble> {
+        for (index, step) in steps.iter().enumerate() {
+            let (at, pointer) = (format!("{path}[{index}]"), format!("{pointer}/{index}"));
+            let count = match &step.repeat {
+                Some(repeat) => Some(self.context().number(&json_of(repeat))?),
+                None => None,
+            };
+            let outer = self.vars.get("i").cloned().ok();
+            for i in 0..count.unwrap_or(1) {
+                let mut at = at.clone();
+                if count.is_some() {
+                    self.count_loop(step, i);
+                    at = format!("{at} (i = {i})");
+                }
+                if step.steps.is_empty() {
+                    sent.push(self.send(step, &at, &pointer)?);
+                } else {
+                    self.send_all(&step.steps, &format!("{at}.steps"), &format!("{pointer}/steps"), sent)?;
+                }
+            }
+            if let (Some(outer), true) = (outer, count.is_some()) {
+                self.vars.set("i", outer);
+            }
+        }
+        Ok(())
     }
 
     fn compare_labelled(&self, group: &Step, answered: &[(Sent, Vec<Answer>)]) -> Result<Vec<Difference>, Trouble> {
@@ -515,11 +530,8 @@ impl Player<'_> {
         Ok(answers)
     }
 
-    fn judge(&mut self, sent: &Sent, answers: &[Answer]) -> Result<(), Trouble> {
-        self.judge_as(sent, answers, false)
-    }
-
-    fn judge_as(&mut self, sent: &Sent, answers: &[Answer], lenient: bool) -> Result<(), Trouble> {
+    /// Compares the answer to one request with what its step expects. `lenient` accepts an unexpected error.
+    fn judge(&mut self, sent: &Sent, answers: &[Answer], lenient: bool) -> Result<(), Trouble> {
         if sent.token.is_none() {
             return Ok(());
         }
@@ -529,7 +541,7 @@ impl Player<'_> {
         if let Some(one_of) = &step.one_of {
             let mut tried = Vec::new();
             for option in &one_of.options {
-                let found = self.compare(option, &view, answers, &sent.vars, false)?;
+                let found = self.compare(option, &view, answers, &sent.vars, step.error.is_some())?;
                 if found.is_empty() {
                     tried.clear();
                     break;
@@ -554,7 +566,8 @@ impl Player<'_> {
         vars: &Vars,
         lenient: bool,
     ) -> Result<Vec<Difference>, Trouble> {
-        let mut differences = expect::check(step, view, vars, lenient)?;
+        // Where every batch is looked at, an error among them is too.
+        let mut differences = expect::check(step, view, vars, lenient || step.batches.is_some())?;
         if let Some(batches) = &step.batches {
             let wanted = json_of_list(batches);
             if wanted.len() != answers.len() {
@@ -615,7 +628,7 @@ impl Player<'_> {
             if let Some(one_of) = &statement.one_of {
                 let mut tried = Vec::new();
                 for option in &one_of.options {
-                    let differences = expect::check(option, &view, context.vars, false)?;
+                    let differences = expect::check(option, &view, context.vars, statement.error.is_some())?;
                     if differences.is_empty() {
                         tried.clear();
                         break;

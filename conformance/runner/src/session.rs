@@ -474,8 +474,10 @@ impl Session {
                 .as_ref()
                 .and_then(|request| request.msg("exec_batch"))
                 .map(|batch| batch.items("statements").len());
-            if error.opt_int("batch_index").is_some() {
-                self.breach(format!("the error response to {id} has a batch_index"));
+            if let Some(index) = error.opt_int("batch_index")
+                && batch_len.is_none_or(|len| index >= len as i128)
+            {
+                self.breach(format!("the error response to {id} has batch_index {index}"));
             }
             let sql = request
                 .as_ref()
@@ -842,8 +844,8 @@ fn overtakes(response: &DynamicMessage) -> bool {
     };
     let code = proto::enum_name("ErrorCode", error.int("code") as i32);
     match (code.as_str(), error.text("reason")) {
-        ("PROTOCOL" | "LIFECYCLE", _) => true,
-        ("UNIMPLEMENTED", "CALL_UNKNOWN") | ("LIMIT", "INFLIGHT") | ("INTERRUPTED", "CANCELLED") => true,
+        ("PROTOCOL" | "LIFECYCLE" | "UNIMPLEMENTED", _) => true,
+        ("LIMIT", "INFLIGHT") | ("INTERRUPTED", "CANCELLED") => true,
         ("LIMIT", "LIMIT_EXCEEDED") => ["max_attachment_bytes", "max_frame_bytes"].contains(&error.text("subject")),
         _ => false,
     }
