@@ -61,6 +61,15 @@ impl Cursors {
         let mut total: usize = self.open.values().map(kept).sum();
         for cursor in self.open.values_mut() {
             while let Some(rows) = &mut cursor.live {
+                // Looked at before each batch, so that trying again cannot pile up more.
+                if total >= max_bytes {
+                    let message = format!(
+                        "open cursors would hold more than {max_bytes} bytes; read or close them first"
+                    );
+                    return Err(
+                        Error::new(Reason::CursorSpoolLimit, message).subject("max_result_bytes")
+                    );
+                }
                 match rows.next_batch(cursor.size) {
                     Ok(batch) => {
                         total += batch.size();
@@ -73,14 +82,6 @@ impl Cursors {
                         cursor.failure = Some(error);
                         cursor.live = None;
                     }
-                }
-                if total > max_bytes {
-                    let message = format!(
-                        "open cursors hold more than {max_bytes} bytes; read or close them first"
-                    );
-                    return Err(
-                        Error::new(Reason::CursorSpoolLimit, message).subject("max_result_bytes")
-                    );
                 }
             }
         }

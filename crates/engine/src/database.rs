@@ -23,6 +23,8 @@ pub(crate) struct Database {
     image: SharedImage,
     commit_seq: u64,
     seen_writes: u64,
+    /// The open transaction has changed the schema, so that its rollback changes it again.
+    schema_may_revert: bool,
 }
 
 /// A compiled statement and what is known of it for as long as the schema stands.
@@ -46,7 +48,7 @@ impl Database {
         let mut image = Image::copy_of(source);
         // The write-ahead log of an image stayed where the image came from, and none is kept
         // here: mark the file as one with a rollback journal.
-        if source_bytes::<2>(source, FORMAT_VERSIONS) == [2, 2] {
+        if source_bytes::<2>(source, FORMAT_VERSIONS).contains(&2) {
             image.write(&[1, 1], FORMAT_VERSIONS);
         }
         let invalid = |error: Error| match error.reason {
@@ -74,6 +76,7 @@ impl Database {
             image,
             commit_seq: 0,
             seen_writes: 0,
+            schema_may_revert: false,
         })
     }
 
@@ -90,14 +93,17 @@ impl Database {
     }
 
     /// To be called after every statement; `true` if it completed a commit that changed the file.
-    pub(crate) fn note_commit(&mut self) -> bool {
+    /// `is_alone` says that the statement was a transaction of its own and did not fail.
+    pub(crate) fn note_commit(&mut self, is_alone: bool) -> bool {
         let committed = self.link.take_committed();
         if self.link.in_transaction() {
             return false;
         }
-        // Pages that spilled before a rollback are writes too, so look even without a commit.
+        self.schema_may_revert = false;
+        // Pages that spilled before a rollback are writes too, so look even without a commit. The
+        // commit of a VACUUM goes past the hook.
         let writes = self.image.borrow().writes();
-        let changed = committed && writes != self.seen_writes;
+        let changed = (committed || is_alone) && writes != self.seen_writes;
         self.seen_writes = writes;
         self.commit_seq += u64::from(changed);
         changed
@@ -139,6 +145,15 @@ impl Database {
                 Ok(compiled)
             }
         }
+    }
+
+    /// Compiles everything anew from here on if the schema changed, by a statement or because a
+    /// rollback took such a statement back: what is known of a compiled statement depends on it.
+    pub(crate) fn forget_statements(&mut self, changes_schema: bool) {
+        if changes_schema || self.schema_may_revert {
+            self.statements.clear();
+        }
+        self.schema_may_revert |= changes_schema && self.link.in_transaction();
     }
 
     /// Puts a statement back, ready for its next use.
@@ -207,6 +222,7 @@ fn start_of_more(text: &str) -> Option<usize> {
     while let Some(byte) = bytes.get(at) {
         at += match (byte, bytes.get(at + 1)) {
             (b' ' | b'\t' | b'\n' | b'\r' | b'\x0c' | b';', _) => 1,
+            (0xef, _) if text[at..].starts_with('\u{feff}') => 3,
             (b'-', Some(b'-')) => {
                 text[at..].find('\n').map_or(bytes.len() - at, |newline| newline + 1)
             }

@@ -58,8 +58,12 @@ impl Database {
 
         let is_committed = result.is_ok() && compiled.statement.commits();
         let is_rolled_back = had_transaction && !self.link.in_transaction() && !is_committed;
-        if is_rolled_back || (result.is_ok() && compiled.statement.changes_schema()) {
+        let changes_schema = result.is_ok() && compiled.statement.changes_schema();
+        if is_rolled_back || changes_schema {
             self.cursors.invalidate_all();
+        }
+        if changes_schema || compiled.statement.rolls_back_to() || is_rolled_back {
+            self.forget_statements(changes_schema);
         }
 
         let sql = request.sql.into_boxed_str();
@@ -112,13 +116,8 @@ impl Database {
         params::bind(statement, &values, &fetched, outlives_request)?;
 
         let writes = !statement.is_read_only();
-        if self.cursors.len() > 0 {
-            if writes || statement.rolls_back() {
-                self.cursors.drain(around.limits.max_result_bytes as usize)?;
-            }
-            if writes && row_mode(request) == RowMode::Cursor {
-                self.check_room_for_cursor(around.limits)?;
-            }
+        if self.cursors.len() > 0 && (writes || statement.rolls_back_to()) {
+            self.cursors.drain(around.limits.max_result_bytes as usize)?;
         }
         Ok(fetched)
     }
@@ -141,23 +140,38 @@ impl Database {
         if hides_rowid {
             self.link.set_last_insert_rowid(NO_ROWID);
         }
-        let result = write(compiled, row_mode(request), size, around);
-        let rowid_after = self.link.last_insert_rowid();
-        if rowid_after == NO_ROWID {
-            self.link.set_last_insert_rowid(rowid_before);
+        let may_be_taken_back = !compiled.columns.is_empty() && self.link.in_transaction();
+        if may_be_taken_back {
+            self.control("savepoint lix_statement")?;
         }
-        if result.as_ref().is_err_and(|error| error.reason == Reason::ResultTooLarge) {
-            // The rows came from a statement that has already written: take that back as well.
+        let result = self.write(compiled, row_mode(request), size, around);
+        let rowid_after = self.link.last_insert_rowid();
+        if may_be_taken_back && self.link.in_transaction() {
+            if result.as_ref().is_err_and(is_about_rows) {
+                compiled.statement.reset();
+                self.control("rollback to lix_statement")?;
+            }
+            self.control("release lix_statement")?;
+        } else if result.as_ref().is_err_and(is_about_rows) {
+            // Alone in its transaction, an interrupted write rolls itself back.
             self.link.interrupt();
             let _ = compiled.statement.step();
+        }
+        if rowid_after == NO_ROWID || result.as_ref().is_err_and(is_about_rows) {
+            self.link.set_last_insert_rowid(rowid_before);
         }
         let mut ran = result?;
 
         let changed = self.link.total_changes() - changes_before;
-        // SQLite counts what the statement did itself, and nothing for a view, whose triggers did
-        // it all. A statement that counts nothing leaves the number of an earlier one.
+        // SQLite counts what the statement did itself. A statement that counts nothing leaves the
+        // number of an earlier one; one on a view counts nothing, its triggers did it all; a
+        // virtual table counts what it does behind the scenes while it is created.
         let direct = if changed == 0 { 0 } else { self.link.changes() };
-        ran.outcome.meta.changes = Some(if direct == 0 { changed } else { direct });
+        ran.outcome.meta.changes = Some(match direct {
+            _ if compiled.statement.changes_schema() => 0,
+            0 if changed > 0 && compiled.statement.writes_view() => changed,
+            direct => direct,
+        });
         let inserted = match (compiled.statement.inserts(), hides_rowid) {
             (true, true) => rowid_after != NO_ROWID,
             (true, false) => rowid_after != rowid_before || direct > 0,
@@ -165,6 +179,43 @@ impl Database {
         };
         ran.outcome.meta.last_insert_rowid = inserted.then_some(rowid_after);
         Ok(ran)
+    }
+
+    /// Runs a statement of the engine's own.
+    fn control(&mut self, sql: &str) -> Result<()> {
+        let mut compiled = self.take_statement(sql)?;
+        let result = compiled.statement.step();
+        self.return_statement(sql.into(), compiled);
+        result.map(drop).map_err(Error::from)
+    }
+
+    /// Runs a statement to its end, whatever becomes of its rows: only then has it written.
+    fn write(
+        &self,
+        compiled: &mut CompiledStatement,
+        mode: RowMode,
+        size: BatchSize,
+        around: &Surroundings<'_>,
+    ) -> Result<Ran> {
+        if mode != RowMode::Cursor {
+            return read(compiled, mode, size, around);
+        }
+        let mut has_row = compiled.statement.step()?;
+        compiled.refresh_columns();
+        let first = next_batch(compiled, &mut has_row, size)?;
+        if has_row {
+            self.check_room_for_cursor(around.limits)?;
+        }
+        let mut left = around.result_bytes.saturating_sub(first.encoded_len());
+        let mut kept = VecDeque::new();
+        while has_row {
+            let size = BatchSize { result_bytes: left, ..size };
+            let batch = next_batch(compiled, &mut has_row, size)?;
+            left = left.saturating_sub(batch.encoded_len());
+            kept.push_back(batch);
+        }
+        let more = (!kept.is_empty()).then_some(More::Kept(kept));
+        Ok(Ran { outcome: outcome(compiled, Some(first)), more, size })
     }
 
     fn open_cursor(
@@ -225,33 +276,6 @@ fn read(
     Ok(Ran { outcome: outcome(compiled, batch), more, size })
 }
 
-/// Runs a statement to its end, whatever becomes of its rows: only then has it written.
-fn write(
-    compiled: &mut CompiledStatement,
-    mode: RowMode,
-    size: BatchSize,
-    around: &Surroundings<'_>,
-) -> Result<Ran> {
-    if mode != RowMode::Cursor {
-        return read(compiled, mode, size, around);
-    }
-    let mut has_row = compiled.statement.step()?;
-    compiled.refresh_columns();
-    let first = next_batch(compiled, &mut has_row, size)?;
-    let mut total = first.size();
-    let mut kept = VecDeque::new();
-    while has_row {
-        let batch = next_batch(compiled, &mut has_row, size)?;
-        total += batch.size();
-        if total > around.result_bytes {
-            return Err(too_large(around.result_bytes));
-        }
-        kept.push_back(batch);
-    }
-    let more = (!kept.is_empty()).then_some(More::Kept(kept));
-    Ok(Ran { outcome: outcome(compiled, Some(first)), more, size })
-}
-
 fn all_rows(
     compiled: &mut CompiledStatement,
     mut has_row: bool,
@@ -273,6 +297,11 @@ fn outcome(compiled: &CompiledStatement, batch: Option<BatchBuilder>) -> ExecOut
     ExecOutcome { meta: ExecResponse { columns, ..Default::default() }, batch }
 }
 
+/// The statement itself did well; its rows are too many, or have nowhere to go.
+fn is_about_rows(error: &Error) -> bool {
+    matches!(error.reason, Reason::ResultTooLarge | Reason::LimitExceeded) && error.sqlite_code == 0
+}
+
 /// Copies the current row into the batch, checking before each large cell whether it still fits.
 pub(crate) fn push_row(
     statement: &Statement,
@@ -285,10 +314,10 @@ pub(crate) fn push_row(
             Stored::Null => batch.null(column),
             Stored::Integer(value) => batch.integer(column, value),
             Stored::Real(value) => batch.real(column, value),
-            Stored::Text(bytes) if batch.size() + bytes.len() <= max_bytes => {
+            Stored::Text(bytes) if has_room(batch, bytes.len(), max_bytes) => {
                 batch.text(column, bytes);
             }
-            Stored::Blob(bytes) if batch.size() + bytes.len() <= max_bytes => {
+            Stored::Blob(bytes) if has_room(batch, bytes.len(), max_bytes) => {
                 batch.blob(column, bytes);
             }
             Stored::Text(_) | Stored::Blob(_) => return Err(too_large(max_bytes)),
@@ -299,6 +328,11 @@ pub(crate) fn push_row(
         return Err(too_large(max_bytes));
     }
     Ok(())
+}
+
+/// Whether so many bytes may still be added: by the cheap estimate, else by the exact size.
+fn has_room(batch: &BatchBuilder, len: usize, max_bytes: usize) -> bool {
+    batch.size() + len <= max_bytes || batch.encoded_len() + len <= max_bytes
 }
 
 /// How much the current row would add to a batch at the most.

@@ -88,7 +88,7 @@ pub struct Session {
 enum Phase {
     New,
     Ready(Box<Ready>),
-    Over { reason: Reason },
+    Over { reason: Reason, state: SessionState },
 }
 
 /// An initialised session.
@@ -223,7 +223,7 @@ impl Session {
             return Err(Error::new(Reason::IdReused, message).subject(frame.id.to_string()).into());
         }
         match &self.phase {
-            Phase::Over { reason } => {
+            Phase::Over { reason, .. } => {
                 return Err(Error::new(*reason, "the session is over; open a new one").into());
             }
             _ if self.is_closing() => {
@@ -297,7 +297,7 @@ impl Session {
             }
             (request::Call::Close(_), _) => return self.close(id, sink),
             (_, Phase::New) => Err(not_initialized()),
-            (_, Phase::Over { reason }) => {
+            (_, Phase::Over { reason, .. }) => {
                 Err(Error::new(*reason, "the session is over; open a new one"))
             }
             (request::Call::Exec(exec), Phase::Ready(_)) => {
@@ -356,11 +356,15 @@ impl Session {
             return Err(Error::capability("COMMIT_DETAIL"));
         }
         if let Some(plugin) = init.plugins.first() {
-            return Err(Error::capability(match plugin.format() {
-                PluginFormat::Wasm => "PLUGINS_WASM",
-                PluginFormat::Builtin => "PLUGINS_BUILTIN",
-                PluginFormat::Esm | PluginFormat::Unspecified => "PLUGINS_ESM",
-            }));
+            return Err(match plugin.format() {
+                PluginFormat::Esm => Error::capability("PLUGINS_ESM"),
+                PluginFormat::Wasm => Error::capability("PLUGINS_WASM"),
+                PluginFormat::Builtin => Error::capability("PLUGINS_BUILTIN"),
+                PluginFormat::Unspecified => {
+                    Error::new(Reason::OptionInvalid, "a plugin has to say what its code is")
+                        .subject("plugins.format")
+                }
+            });
         }
         if let Some(storage) = &init.storage {
             match StorageKind::try_from(storage.kind) {
@@ -447,8 +451,9 @@ impl Session {
         let limits = &self.options.limits;
         let platform = &*self.platform;
         let around = Surroundings { attachments, limits, platform, result_bytes };
+        let is_alone = !ready.database.link.in_transaction();
         let result = ready.database.exec(request, &around);
-        if ready.database.note_commit() && ready.reports_commits {
+        if ready.database.note_commit(is_alone && result.is_ok()) && ready.reports_commits {
             let commit_seq = ready.database.commit_seq();
             let commit = CommitEvent { commit_seq, ..Default::default() };
             self.send_event(event::Kind::Commit(commit), sink);
@@ -539,13 +544,8 @@ impl Session {
     }
 
     fn close(&mut self, id: u32, sink: Sink<'_>) {
-        let state = self.state();
-        // An open transaction ends with the database; its journal is gone with it.
-        self.phase = Phase::Over { reason: Reason::Closed };
-        let closed = SessionState { in_transaction: false, ..state };
-        let outcome = Outcome::Plain(response::Outcome::Close(CloseResponse {}));
-        let frame = encode_response(id, closed, outcome, vec![]);
-        sink(Effect::Send { frame, attachments: vec![] });
+        self.give_up(Reason::Closed);
+        self.answer(id, Outcome::Plain(response::Outcome::Close(CloseResponse {})), vec![], sink);
         sink(Effect::End);
     }
 
@@ -554,13 +554,19 @@ impl Session {
         if self.is_over() {
             return;
         }
-        self.phase = Phase::Over { reason: Reason::Failed };
+        self.give_up(Reason::Failed);
         for queued in std::mem::take(&mut self.queue) {
             let error = Error::new(Reason::Failed, "the session ended before this request ran");
             self.refuse(queued.id, error, sink);
         }
         self.send_event(event::Kind::Closed(ClosedEvent { reason: Some(error.into()) }), sink);
         sink(Effect::End);
+    }
+
+    /// Lets the database go. An open transaction ends with it; its journal is gone as well.
+    fn give_up(&mut self, reason: Reason) {
+        let state = SessionState { in_transaction: false, ..self.state() };
+        self.phase = Phase::Over { reason, state };
     }
 
     fn refuse(&self, id: u32, error: Error, sink: Sink<'_>) {
@@ -586,7 +592,8 @@ impl Session {
                 commit_seq: ready.database.commit_seq(),
                 saved_seq: 0,
             },
-            _ => SessionState::default(),
+            Phase::Over { state, .. } => *state,
+            Phase::New => SessionState::default(),
         }
     }
 }

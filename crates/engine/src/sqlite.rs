@@ -5,7 +5,7 @@
 //! Guarantees: a [`Statement`] keeps its connection alive; it is reset before it is bound again;
 //! values bound without a copy are unbound before they can go away.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,6 +28,8 @@ struct Hooks {
     platform: Arc<dyn Platform>,
     /// Collected by the authorizer while a statement is prepared.
     traits: Cell<u32>,
+    /// Database and table of the statement's own INSERT, UPDATE or DELETE, collected likewise.
+    target: RefCell<Option<Target>>,
     committed: Cell<bool>,
     /// On the platform's monotonic clock.
     deadline_ms: Cell<u64>,
@@ -56,6 +58,7 @@ impl Link {
         let hooks = Box::new(Hooks {
             platform,
             traits: Cell::new(0),
+            target: RefCell::new(None),
             committed: Cell::new(false),
             deadline_ms: Cell::new(0),
             timed_out: Cell::new(false),
@@ -140,6 +143,28 @@ impl Link {
         unsafe { ffi::sqlite3_set_last_insert_rowid(self.db(), rowid) };
     }
 
+    /// Whether a name means a table (and not a view).
+    fn is_table(&self, Target { database, table }: &Target) -> bool {
+        let (database, table) = (database.as_ptr(), table.as_ptr());
+        let (none, nothing) = (std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: the connection is open, the names live through the call; everything else may be
+        // null, which asks about the table alone.
+        let code = unsafe {
+            ffi::sqlite3_table_column_metadata(
+                self.db(),
+                database,
+                table,
+                std::ptr::null(),
+                std::ptr::null_mut(),
+                std::ptr::null_mut(),
+                none,
+                none,
+                nothing,
+            )
+        };
+        code == ffi::SQLITE_OK
+    }
+
     fn db(&self) -> *mut ffi::sqlite3 {
         // SAFETY: the handle is only used while `self` keeps the connection open.
         unsafe { self.connection.handle() }
@@ -174,6 +199,13 @@ pub(crate) struct Statement {
     raw: *mut ffi::sqlite3_stmt,
     link: Rc<Link>,
     traits: u32,
+    target: Option<Target>,
+}
+
+/// What a statement writes to.
+struct Target {
+    database: CString,
+    table: CString,
 }
 
 impl Statement {
@@ -186,6 +218,7 @@ impl Statement {
             let mut raw = std::ptr::null_mut();
             let mut tail: *const c_char = std::ptr::null();
             link.hooks.traits.set(0);
+            link.hooks.target.take();
             let length = c_int::try_from(text.len()).expect("max_sql_bytes is far below 2 GiB");
             // SAFETY: the text is valid for its length; SQLite copies what it keeps.
             let code = unsafe {
@@ -206,7 +239,8 @@ impl Statement {
             let tail = start + (tail as usize - text.as_ptr() as usize);
             if !raw.is_null() {
                 let traits = link.hooks.traits.get();
-                let statement = Statement { raw, link: link.clone(), traits };
+                let target = link.hooks.target.take();
+                let statement = Statement { raw, link: link.clone(), traits, target };
                 return Ok(Prepared::Statement { statement, tail });
             }
             if tail <= start || tail >= sql.len() {
@@ -232,9 +266,15 @@ impl Statement {
         self.traits & READS_LAST_ROWID != 0
     }
 
+    /// It is an INSERT, UPDATE or DELETE of a view: triggers do all the work.
+    pub(crate) fn writes_view(&self) -> bool {
+        self.target.as_ref().is_some_and(|target| !self.link.is_table(target))
+    }
+
     /// It creates, drops or alters something.
     pub(crate) fn changes_schema(&self) -> bool {
-        self.traits & CHANGES_SCHEMA != 0
+        // SAFETY: as above.
+        self.traits & CHANGES_SCHEMA != 0 && unsafe { ffi::sqlite3_stmt_isexplain(self.raw) } == 0
     }
 
     /// It is COMMIT, END or RELEASE.
@@ -242,9 +282,9 @@ impl Statement {
         self.traits & COMMITS != 0
     }
 
-    /// It is ROLLBACK or ROLLBACK TO.
-    pub(crate) fn rolls_back(&self) -> bool {
-        self.traits & ROLLS_BACK != 0
+    /// It is ROLLBACK TO: the transaction goes on without some of its changes.
+    pub(crate) fn rolls_back_to(&self) -> bool {
+        self.traits & ROLLS_BACK_TO != 0
     }
 
     /// How often SQLite compiled it anew because the schema had changed.
@@ -420,15 +460,26 @@ unsafe extern "C" fn authorize(
     action: c_int,
     first: *const c_char,
     second: *const c_char,
-    _database: *const c_char,
+    database: *const c_char,
     accessor: *const c_char,
 ) -> c_int {
     // SAFETY: the context is the boxed `Hooks`, see `Link::open`; texts as promised above.
-    let (hooks, first, second) = unsafe {
-        let text = |text: *const c_char| (!text.is_null()).then(|| CStr::from_ptr(text).to_bytes());
-        (&*context.cast::<Hooks>(), text(first), text(second))
+    let (hooks, first, second, database) = unsafe {
+        let text = |text: *const c_char| (!text.is_null()).then(|| CStr::from_ptr(text));
+        let bytes = |name: *const c_char| text(name).map(CStr::to_bytes);
+        (&*context.cast::<Hooks>(), bytes(first), bytes(second), text(database))
     };
     let is_top_level = accessor.is_null();
+    let is_write = matches!(action, ffi::SQLITE_INSERT | ffi::SQLITE_UPDATE | ffi::SQLITE_DELETE);
+    if is_write
+        && is_top_level
+        && let (Some(table), Some(database)) = (first, database)
+    {
+        hooks.target.borrow_mut().get_or_insert_with(|| Target {
+            database: database.to_owned(),
+            table: CString::new(table).unwrap_or_default(),
+        });
+    }
     let found = match action {
         ffi::SQLITE_INSERT if is_top_level => match first {
             Some(table) if !table.starts_with(b"sqlite_") => INSERTS,
@@ -440,7 +491,7 @@ unsafe extern "C" fn authorize(
         },
         ffi::SQLITE_TRANSACTION | ffi::SQLITE_SAVEPOINT => match first {
             Some(b"COMMIT" | b"RELEASE") => COMMITS,
-            Some(b"ROLLBACK") => ROLLS_BACK,
+            Some(b"ROLLBACK") if action == ffi::SQLITE_SAVEPOINT => ROLLS_BACK_TO,
             _ => 0,
         },
         ffi::SQLITE_CREATE_INDEX..=ffi::SQLITE_CREATE_VIEW
@@ -493,7 +544,7 @@ const INSERTS: u32 = 1;
 const READS_LAST_ROWID: u32 = 1 << 1;
 const CHANGES_SCHEMA: u32 = 1 << 2;
 const COMMITS: u32 = 1 << 3;
-const ROLLS_BACK: u32 = 1 << 4;
+const ROLLS_BACK_TO: u32 = 1 << 4;
 
 /// A few microseconds of SQLite's work.
 const OPS_BETWEEN_CLOCK_READS: c_int = 2_000;
