@@ -4,7 +4,11 @@
  * A message channel, since timers are held back by 4 ms when nested and by seconds in a background
  * page; Node has its own and would be kept alive by an open channel.
  */
-export const later: (run: () => void) => void = typeof setImmediate === "function" ? (run) => void setImmediate(run) : throughChannel()
+export const later: (run: () => void) => void = throughNode() ?? throughChannel()
+
+function throughNode(): ((run: () => void) => void) | undefined {
+  return (globalThis as { setImmediate?: (run: () => void) => void }).setImmediate
+}
 
 function throughChannel(): (run: () => void) => void {
   const waiting: (() => void)[] = []
