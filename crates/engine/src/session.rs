@@ -50,7 +50,8 @@ pub enum Effect {
         /// What travels beside it.
         attachments: Vec<Snapshot>,
     },
-    /// Nothing more will come: end the transport once everything is sent.
+    /// The session ended by itself: end the transport once everything is sent. A session that the
+    /// host closed goes on refusing requests until the host ends the transport.
     End,
 }
 
@@ -151,6 +152,11 @@ impl Session {
     /// Whether the session has ended. Requests are still answered, with an error.
     pub fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Over { .. })
+    }
+
+    /// Whether it ended by itself and not because the host closed it.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.phase, Phase::Over { reason: Reason::Failed, .. })
     }
 
     /// The sequence number that the next event would carry.
@@ -546,7 +552,6 @@ impl Session {
     fn close(&mut self, id: u32, sink: Sink<'_>) {
         self.give_up(Reason::Closed);
         self.answer(id, Outcome::Plain(response::Outcome::Close(CloseResponse {})), vec![], sink);
-        sink(Effect::End);
     }
 
     /// Ends the session from this side. What waits is answered first, so that nobody waits on.

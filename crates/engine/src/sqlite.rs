@@ -78,6 +78,9 @@ impl Link {
             ] {
                 ffi::sqlite3_db_config(db, option, on, ignored);
             }
+            // Matching recurses once per wildcard, on a stack that is small in a browser.
+            let limit = ffi::SQLITE_LIMIT_LIKE_PATTERN_LENGTH;
+            ffi::sqlite3_limit(db, limit, LIKE_PATTERN_BYTES);
         }
         Ok(Rc::new(Self { connection, hooks, _vfs: vfs }))
     }
@@ -545,6 +548,8 @@ const READS_LAST_ROWID: u32 = 1 << 1;
 const CHANGES_SCHEMA: u32 = 1 << 2;
 const COMMITS: u32 = 1 << 3;
 const ROLLS_BACK_TO: u32 = 1 << 4;
+
+const LIKE_PATTERN_BYTES: c_int = 4_000;
 
 /// A few microseconds of SQLite's work.
 const OPS_BETWEEN_CLOCK_READS: c_int = 2_000;

@@ -63,8 +63,9 @@ impl Server {
         self.guarded(send, |session, sink| session.step(sink))
     }
 
-    pub(crate) fn is_over(&self) -> bool {
-        self.session.is_over()
+    /// The session ended by itself: nobody will be answered any more.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.session.has_failed()
     }
 
     fn event(&mut self, event: Event, send: &mut dyn FnMut(Effect)) {

@@ -14,7 +14,8 @@ use lix_engine_protocol::{Error, Limits, Reason};
 use crate::serve::{Received, Server};
 use crate::trace::Trace;
 
-/// Serves one session until the host closes it or goes away.
+/// Serves one session until the host ends its side or goes away. An error if the session did not
+/// end well.
 pub(crate) fn serve(options: SessionOptions, trace: Trace) -> io::Result<()> {
     let mut output = BufWriter::with_capacity(OUTPUT_BUFFER, io::stdout().lock());
     output.write_all(&PREAMBLE)?;
@@ -27,8 +28,9 @@ pub(crate) fn serve(options: SessionOptions, trace: Trace) -> io::Result<()> {
 
     let mut server = Server::new(options, trace);
     let mut result = Ok(());
+    let mut broken = None;
     let mut more = false;
-    while result.is_ok() && !server.is_over() {
+    while result.is_ok() && !server.has_failed() {
         let mut send = |effect: Effect| {
             if let Effect::Send { frame, attachments } = effect
                 && result.is_ok()
@@ -39,16 +41,25 @@ pub(crate) fn serve(options: SessionOptions, trace: Trace) -> io::Result<()> {
         // What arrived is taken in before the next request runs; without work, wait for more.
         let is_connected = take_all(&incoming, !more, |input| match input {
             Input::Message(frame, attachments) => server.receive(frame, attachments, &mut send),
-            Input::Broken(error) => server.broken(error, &mut send),
+            Input::Broken(error) => broken = Some(error),
         });
         more = server.step(&mut send);
+        // What arrived whole before the stream broke is answered first.
+        if !more && let Some(error) = &broken {
+            server.broken(error.clone(), &mut send);
+        }
         // An answer never waits for the request behind it.
         result = result.and_then(|()| output.flush());
         if !more && !is_connected {
             break;
         }
     }
-    result
+    result?;
+    match broken {
+        Some(error) => Err(io::Error::other(error)),
+        None if server.has_failed() => Err(io::Error::other("the session failed")),
+        None => Ok(()),
+    }
 }
 
 enum Input {

@@ -61,7 +61,8 @@ impl Trace {
             "attachments": attachments.collect::<Vec<_>>(),
             "frame": readable(frame),
         });
-        if let Err(error) = writeln!(output.file, "{line}") {
+        // One write for the whole line: it stays whole if the process is killed.
+        if let Err(error) = output.file.write_all(format!("{line}\n").as_bytes()) {
             eprintln!("lix-engine: the trace cannot be written: {error}");
         }
     }

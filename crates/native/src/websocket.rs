@@ -42,7 +42,7 @@ fn session(stream: TcpStream, options: SessionOptions, trace: Trace) -> tungsten
     let mut connection = Connection { socket, partial: None, limits: options.limits };
     let mut server = Server::new(options, trace);
     let mut more = false;
-    while !server.is_over() {
+    while !server.has_failed() {
         let mut replies = Vec::new();
         let mut send = |effect: Effect| replies.push(effect);
         let mut is_connected = true;
