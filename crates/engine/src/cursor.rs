@@ -156,7 +156,7 @@ pub(crate) fn next_batch(
     has_row: &mut bool,
     size: BatchSize,
 ) -> Result<BatchBuilder> {
-    let columns = compiled.columns.len();
+    let columns = compiled.column_count;
     let mut batch = BatchBuilder::new(columns);
     while *has_row && batch.rows() < size.rows {
         let statement = &mut compiled.statement;

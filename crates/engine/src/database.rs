@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hashlink::LruCache;
-use lix_engine_protocol::{Error, Reason, Result};
+use lix_engine_protocol::proto::Column;
+use lix_engine_protocol::{BatchBuilder, EncodedColumns, Error, Reason, Result, encode_columns};
 
 use crate::cursor::Cursors;
 use crate::image::Image;
@@ -23,6 +24,8 @@ pub(crate) struct Database {
     image: SharedImage,
     commit_seq: u64,
     seen_writes: u64,
+    /// A builder whose rows are sent; its memory serves the next answer.
+    pub(crate) spare_batch: Option<BatchBuilder>,
     /// The open transaction has changed the schema, so that its rollback changes it again.
     schema_may_revert: bool,
 }
@@ -30,7 +33,8 @@ pub(crate) struct Database {
 /// A compiled statement and what is known of it for as long as the schema stands.
 pub(crate) struct CompiledStatement {
     pub(crate) statement: Statement,
-    pub(crate) columns: Vec<lix_engine_protocol::proto::Column>,
+    pub(crate) columns: EncodedColumns,
+    pub(crate) column_count: usize,
     recompilations: i32,
 }
 
@@ -76,6 +80,7 @@ impl Database {
             image,
             commit_seq: 0,
             seen_writes: 0,
+            spare_batch: None,
             schema_may_revert: false,
         })
     }
@@ -139,8 +144,12 @@ impl Database {
                     error.sql_offset = u32::try_from(tail + second).ok();
                     return Err(error);
                 }
-                let mut compiled =
-                    CompiledStatement { statement, columns: Vec::new(), recompilations: -1 };
+                let mut compiled = CompiledStatement {
+                    statement,
+                    columns: EncodedColumns::default(),
+                    column_count: 0,
+                    recompilations: -1,
+                };
                 compiled.refresh_columns();
                 Ok(compiled)
             }
@@ -171,12 +180,12 @@ impl CompiledStatement {
         let recompilations = self.statement.recompilations();
         if recompilations != self.recompilations {
             self.recompilations = recompilations;
-            self.columns = (0..self.statement.column_count())
-                .map(|index| {
-                    let (name, decl_type) = self.statement.column(index);
-                    lix_engine_protocol::proto::Column { name, decl_type }
-                })
-                .collect();
+            self.column_count = self.statement.column_count();
+            let column = |index| {
+                let (name, decl_type) = self.statement.column(index);
+                Column { name, decl_type }
+            };
+            self.columns = encode_columns((0..self.column_count).map(column).collect());
         }
     }
 }

@@ -130,7 +130,8 @@ impl Database {
     ) -> Result<Ran> {
         let size = BatchSize::of(request, around);
         if compiled.statement.is_read_only() {
-            return read(compiled, row_mode(request), size, around);
+            let spare = self.spare_batch.take();
+            return read(compiled, row_mode(request), size, around, spare);
         }
 
         let changes_before = self.link.total_changes();
@@ -140,7 +141,7 @@ impl Database {
         if hides_rowid {
             self.link.set_last_insert_rowid(NO_ROWID);
         }
-        let may_be_taken_back = !compiled.columns.is_empty() && self.link.in_transaction();
+        let may_be_taken_back = compiled.column_count > 0 && self.link.in_transaction();
         if may_be_taken_back {
             self.control("savepoint lix_statement")?;
         }
@@ -198,7 +199,7 @@ impl Database {
         around: &Surroundings<'_>,
     ) -> Result<Ran> {
         if mode != RowMode::Cursor {
-            return read(compiled, mode, size, around);
+            return read(compiled, mode, size, around, None);
         }
         let mut has_row = compiled.statement.step()?;
         compiled.refresh_columns();
@@ -257,6 +258,7 @@ fn read(
     mode: RowMode,
     size: BatchSize,
     around: &Surroundings<'_>,
+    spare: Option<BatchBuilder>,
 ) -> Result<Ran> {
     let mut has_row = compiled.statement.step()?;
     compiled.refresh_columns();
@@ -271,7 +273,7 @@ fn read(
             let batch = next_batch(compiled, &mut has_row, size)?;
             (Some(batch), has_row.then_some(More::Live { has_row }))
         }
-        _ => (Some(all_rows(compiled, has_row, around.result_bytes)?), None),
+        _ => (Some(all_rows(compiled, has_row, around.result_bytes, spare)?), None),
     };
     Ok(Ran { outcome: outcome(compiled, batch), more, size })
 }
@@ -280,9 +282,10 @@ fn all_rows(
     compiled: &mut CompiledStatement,
     mut has_row: bool,
     max_bytes: usize,
+    spare: Option<BatchBuilder>,
 ) -> Result<BatchBuilder> {
-    let columns = compiled.columns.len();
-    let mut batch = BatchBuilder::new(columns);
+    let columns = compiled.column_count;
+    let mut batch = spare.map_or_else(|| BatchBuilder::new(columns), |spare| spare.reuse(columns));
     while has_row {
         push_row(&compiled.statement, columns, &mut batch, max_bytes)?;
         has_row = compiled.statement.step()?;
@@ -292,9 +295,9 @@ fn all_rows(
 
 /// Columns and rows, for statements that have columns and requests that want rows.
 fn outcome(compiled: &CompiledStatement, batch: Option<BatchBuilder>) -> ExecOutcome {
-    let batch = batch.filter(|_| !compiled.columns.is_empty());
-    let columns = if batch.is_some() { compiled.columns.clone() } else { Vec::new() };
-    ExecOutcome { meta: ExecResponse { columns, ..Default::default() }, batch }
+    let batch = batch.filter(|_| compiled.column_count > 0);
+    let columns = batch.is_some().then(|| compiled.columns.clone()).unwrap_or_default();
+    ExecOutcome { columns, meta: ExecResponse::default(), batch }
 }
 
 /// The statement itself did well; its rows are too many, or have nowhere to go.

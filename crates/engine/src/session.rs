@@ -285,7 +285,7 @@ impl Session {
             None => CancelOutcome::TooLate,
         };
         let response = CancelResponse { outcome: outcome.into() };
-        self.answer(id, Outcome::Plain(response::Outcome::Cancel(response)), vec![], sink);
+        self.answer(id, &Outcome::Plain(response::Outcome::Cancel(response)), vec![], sink);
     }
 
     fn run(
@@ -323,7 +323,7 @@ impl Session {
                     let commit_seq = ready.database.commit_seq();
                     let response = ExportResponse { image_attachment: 0, commit_seq };
                     let outcome = Outcome::Plain(response::Outcome::Export(response));
-                    return self.answer(id, outcome, vec![snapshot], sink);
+                    return self.answer(id, &outcome, vec![snapshot], sink);
                 }
                 Err(error) => Err(error),
             },
@@ -334,7 +334,10 @@ impl Session {
             }
         };
         match result {
-            Ok(outcome) => self.answer(id, outcome, vec![], sink),
+            Ok(outcome) => {
+                self.answer(id, &outcome, vec![], sink);
+                self.reuse(outcome);
+            }
             Err(error) => {
                 let defect = (error.reason == Reason::EngineDefect).then(|| error.clone());
                 self.refuse(id, error, sink);
@@ -515,7 +518,7 @@ impl Session {
             let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
             match ready.database.fetch(fetch.cursor) {
                 Ok((batch, done)) => {
-                    self.answer(id, Outcome::Fetch { batch, done }, vec![], sink);
+                    self.answer(id, &Outcome::Fetch { batch, done }, vec![], sink);
                     if done {
                         return;
                     }
@@ -551,7 +554,7 @@ impl Session {
 
     fn close(&mut self, id: u32, sink: Sink<'_>) {
         self.give_up(Reason::Closed);
-        self.answer(id, Outcome::Plain(response::Outcome::Close(CloseResponse {})), vec![], sink);
+        self.answer(id, &Outcome::Plain(response::Outcome::Close(CloseResponse {})), vec![], sink);
     }
 
     /// Ends the session from this side. What waits is answered first, so that nobody waits on.
@@ -575,10 +578,17 @@ impl Session {
     }
 
     fn refuse(&self, id: u32, error: Error, sink: Sink<'_>) {
-        self.answer(id, Outcome::Plain(response::Outcome::Error(error.into())), vec![], sink);
+        self.answer(id, &Outcome::Plain(response::Outcome::Error(error.into())), vec![], sink);
     }
 
-    fn answer(&self, id: u32, outcome: Outcome, attachments: Vec<Snapshot>, sink: Sink<'_>) {
+    /// What an answer was made of serves the next one.
+    fn reuse(&mut self, outcome: Outcome) {
+        if let (Outcome::Exec(exec), Phase::Ready(ready)) = (outcome, &mut self.phase) {
+            ready.database.spare_batch = exec.batch;
+        }
+    }
+
+    fn answer(&self, id: u32, outcome: &Outcome, attachments: Vec<Snapshot>, sink: Sink<'_>) {
         let sizes = attachments.iter().map(Snapshot::len).collect();
         let frame = encode_response(id, self.state(), outcome, sizes);
         sink(Effect::Send { frame, attachments });

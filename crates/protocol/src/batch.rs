@@ -20,6 +20,18 @@ impl BatchBuilder {
         Self { rows: 0, columns: (0..columns).map(|_| ColumnBuilder::default()).collect(), size: 0 }
     }
 
+    /// The same builder, empty again, with the memory it has if that is not much.
+    pub fn reuse(mut self, columns: usize) -> Self {
+        if self.size > REUSED_BYTES {
+            return Self::new(columns);
+        }
+        self.rows = 0;
+        self.size = 0;
+        self.columns.iter_mut().for_each(ColumnBuilder::clear);
+        self.columns.resize_with(columns, ColumnBuilder::default);
+        self
+    }
+
     /// Complete rows so far.
     pub fn rows(&self) -> u32 {
         self.rows
@@ -96,7 +108,7 @@ impl BatchBuilder {
             ColumnClass::Empty => column.class = ColumnClass::Uniform(class),
             ColumnClass::Uniform(uniform) => {
                 column.class = ColumnClass::Mixed;
-                column.classes = vec![uniform; self.rows as usize];
+                column.classes.resize(self.rows as usize, uniform);
                 column.classes.push(class);
             }
         }
@@ -133,6 +145,18 @@ struct ColumnBuilder {
 }
 
 impl ColumnBuilder {
+    fn clear(&mut self) {
+        let Self { class, classes, ints, int_bits, reals, text, blobs, lens, max_len } = self;
+        *class = ColumnClass::Empty;
+        (*int_bits, *max_len) = (0, 0);
+        classes.clear();
+        ints.clear();
+        lens.clear();
+        for stream in [reals, text, blobs] {
+            stream.clear();
+        }
+    }
+
     fn push_len(&mut self, len: usize) {
         let len = u32::try_from(len).expect("SQLite values are below 2 GiB");
         self.lens.push(len);
@@ -416,6 +440,9 @@ fn put_narrowed<T, const N: usize>(out: &mut Vec<u8>, values: &[T], narrow: fn(&
     }
 }
 
+/// A builder that held more than this gives its memory back.
+const REUSED_BYTES: usize = 64 * 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -508,6 +535,28 @@ mod tests {
                 Cell::Integer(-1),
             ]
         );
+    }
+
+    #[test]
+    fn a_builder_that_is_used_again_remembers_nothing() {
+        let mut builder = BatchBuilder::new(3);
+        builder.integer(0, i64::MIN);
+        builder.text(1, &[b'x'; 300]);
+        builder.null(2);
+        builder.end_row();
+        builder.null(0);
+        builder.blob(1, b"y");
+        builder.real(2, 1.5);
+        builder.end_row();
+        let mut reused = builder.reuse(2);
+        let mut fresh = BatchBuilder::new(2);
+        for builder in [&mut reused, &mut fresh] {
+            builder.integer(0, 1);
+            builder.text(1, b"z");
+            builder.end_row();
+        }
+        assert_eq!(round_trip(&reused), round_trip(&fresh));
+        assert_eq!(reused.size(), fresh.size());
     }
 
     #[test]

@@ -15,4 +15,6 @@ pub use batch::{BatchBuilder, BatchError, Cell, Cells, cells};
 pub use error::{Error, Reason, Result};
 pub use limits::{Limits, NATIVE_LIMITS, WORKER_LIMITS};
 pub use lix_engine_proto as proto;
-pub use response::{ExecOutcome, Outcome, encode_event, encode_response};
+pub use response::{
+    EncodedColumns, ExecOutcome, Outcome, encode_columns, encode_event, encode_response,
+};

@@ -2,18 +2,28 @@
 //! buffer; the small fields around them are left to prost.
 
 use lix_engine_proto::{
-    BatchItem, EngineError, Event, ExecResponse, FetchResponse, Frame, Response, SessionState,
-    frame, response,
+    BatchItem, Column, EngineError, Event, ExecResponse, FetchResponse, Frame, Response,
+    SessionState, frame, response,
 };
 use prost::Message as _;
 
 use crate::BatchBuilder;
 use crate::batch::{field_len, put_header};
 
-/// What one statement answered: everything but the rows, and the rows.
+/// The result columns of a statement, encoded once and sent with every answer of it.
+pub type EncodedColumns = std::rc::Rc<[u8]>;
+
+/// Encodes result columns as they stand in an `ExecResponse`.
+pub fn encode_columns(columns: Vec<Column>) -> EncodedColumns {
+    ExecResponse { columns, ..Default::default() }.encode_to_vec().into()
+}
+
+/// What one statement answered: columns, rows, and the rest.
 #[derive(Debug, Default)]
 pub struct ExecOutcome {
-    /// Columns, cursor, changes. `batch` stays empty here.
+    /// From [`encode_columns`]; empty where no rows are sent.
+    pub columns: EncodedColumns,
+    /// Cursor, changes. `columns` and `batch` stay empty here.
     pub meta: ExecResponse,
     /// Absent where the statement has no result columns.
     pub batch: Option<BatchBuilder>,
@@ -41,14 +51,14 @@ pub enum Outcome {
 pub fn encode_response(
     id: u32,
     state: SessionState,
-    outcome: Outcome,
+    outcome: &Outcome,
     attachment_sizes: Vec<u64>,
 ) -> Vec<u8> {
     let (outcome, rows) = match outcome {
-        Outcome::Plain(outcome) => (Some(outcome), None),
+        Outcome::Plain(outcome) => (Some(outcome.clone()), None),
         Outcome::Exec(exec) => (None, Some((EXEC, Rows::Exec(exec)))),
         Outcome::ExecBatch(items) => (None, Some((EXEC_BATCH, Rows::Items(items)))),
-        Outcome::Fetch { batch, done } => (None, Some((FETCH, Rows::Fetch(batch, done)))),
+        Outcome::Fetch { batch, done } => (None, Some((FETCH, Rows::Fetch(batch, *done)))),
     };
     let head = Response { state: Some(state), outcome };
     let envelope = Frame { id, attachment_sizes, body: None };
@@ -74,13 +84,13 @@ pub fn encode_event(event: Event) -> Vec<u8> {
 }
 
 /// The part of an answer that holds row batches.
-enum Rows {
-    Exec(ExecOutcome),
-    Items(Vec<Result<ExecOutcome, EngineError>>),
-    Fetch(BatchBuilder, bool),
+enum Rows<'a> {
+    Exec(&'a ExecOutcome),
+    Items(&'a [Result<ExecOutcome, EngineError>]),
+    Fetch(&'a BatchBuilder, bool),
 }
 
-impl Rows {
+impl Rows<'_> {
     fn encoded_len(&self) -> usize {
         match self {
             Rows::Exec(exec) => exec_len(exec),
@@ -95,7 +105,7 @@ impl Rows {
         match self {
             Rows::Exec(exec) => write_exec(exec, out),
             Rows::Items(items) => {
-                for item in items {
+                for item in *items {
                     put_header(out, BATCH_ITEMS, item_len(item));
                     match item {
                         Ok(exec) => {
@@ -117,10 +127,11 @@ impl Rows {
 
 fn exec_len(exec: &ExecOutcome) -> usize {
     let batch = exec.batch.as_ref().map_or(0, |batch| field_len(batch.encoded_len()));
-    exec.meta.encoded_len() + batch
+    exec.columns.len() + exec.meta.encoded_len() + batch
 }
 
 fn write_exec(exec: &ExecOutcome, out: &mut Vec<u8>) {
+    out.extend_from_slice(&exec.columns);
     exec.meta.encode_raw(out);
     if let Some(batch) = &exec.batch {
         put_header(out, EXEC_ROWS, batch.encoded_len());
@@ -157,19 +168,22 @@ const FETCH_BATCH: u32 = 1;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lix_engine_proto::{CloseResponse, Column, RowBatch};
+    use lix_engine_proto::{CloseResponse, RowBatch};
 
     fn state() -> SessionState {
         SessionState { in_transaction: true, commit_seq: 3, saved_seq: 0 }
+    }
+
+    fn columns() -> Vec<Column> {
+        vec![Column { name: "n".into(), decl_type: None }]
     }
 
     fn exec(value: i64) -> ExecOutcome {
         let mut batch = BatchBuilder::new(1);
         batch.integer(0, value);
         batch.end_row();
-        let columns = vec![Column { name: "n".into(), decl_type: None }];
-        let meta = ExecResponse { columns, changes: Some(300), ..Default::default() };
-        ExecOutcome { meta, batch: Some(batch) }
+        let meta = ExecResponse { changes: Some(300), ..Default::default() };
+        ExecOutcome { columns: encode_columns(columns()), meta, batch: Some(batch) }
     }
 
     /// What prost makes of the same answer, with the batch inside the struct.
@@ -177,7 +191,7 @@ mod tests {
         let mut bytes = Vec::new();
         exec.batch.as_ref().unwrap().write(&mut bytes);
         let batch = RowBatch::decode(bytes.as_slice()).unwrap();
-        ExecResponse { batch: Some(batch), ..exec.meta.clone() }
+        ExecResponse { columns: columns(), batch: Some(batch), ..exec.meta.clone() }
     }
 
     fn decode(bytes: &[u8]) -> response::Outcome {
@@ -192,7 +206,7 @@ mod tests {
     fn answers_with_rows_read_like_prost_wrote_them() {
         let one = exec(70_000);
         let wanted = expected(&one);
-        let bytes = encode_response(9, state(), Outcome::Exec(one), vec![5]);
+        let bytes = encode_response(9, state(), &Outcome::Exec(one), vec![5]);
         assert_eq!(decode(&bytes), response::Outcome::Exec(wanted));
 
         let error = EngineError { reason: "UNIQUE".into(), ..Default::default() };
@@ -201,14 +215,14 @@ mod tests {
             lix_engine_proto::batch_item::Outcome::Error(error.clone()),
         ];
         let items = vec![Ok(exec(1)), Err(error)];
-        let bytes = encode_response(9, state(), Outcome::ExecBatch(items), vec![5]);
+        let bytes = encode_response(9, state(), &Outcome::ExecBatch(items), vec![5]);
         let response::Outcome::ExecBatch(batch) = decode(&bytes) else { panic!("no batch") };
         let found: Vec<_> = batch.items.into_iter().map(|item| item.outcome.unwrap()).collect();
         assert_eq!(found, wanted);
 
         let wanted = expected(&exec(5)).batch;
         let fetch = Outcome::Fetch { batch: exec(5).batch.unwrap(), done: true };
-        let bytes = encode_response(9, state(), fetch, vec![5]);
+        let bytes = encode_response(9, state(), &fetch, vec![5]);
         assert_eq!(
             decode(&bytes),
             response::Outcome::Fetch(FetchResponse { batch: wanted, done: true })
@@ -218,7 +232,7 @@ mod tests {
     #[test]
     fn answers_without_rows_are_prost_alone() {
         let outcome = response::Outcome::Close(CloseResponse {});
-        let bytes = encode_response(9, state(), Outcome::Plain(outcome.clone()), vec![5]);
+        let bytes = encode_response(9, state(), &Outcome::Plain(outcome.clone()), vec![5]);
         assert_eq!(decode(&bytes), outcome);
     }
 }
