@@ -193,6 +193,7 @@ pub fn play(setting: &Setting, target: &mut dyn Target, loaded: &Loaded, bless: 
     };
     if let Err(trouble) = result {
         played.step = player.at.clone();
+        player.listen_on();
         let (ending, lines, error) = player.explain(trouble, budget);
         played.ending = ending;
         played.lines = lines;
@@ -866,6 +867,13 @@ impl Player<'_> {
         self.session = None;
     }
 
+    /// After a failure: what the engine still says may be the explanation, and is checked like everything else.
+    fn listen_on(&mut self) {
+        if let Some(session) = &mut self.session {
+            while session.poll(Instant::now() + AFTERTHOUGHT) {}
+        }
+    }
+
     fn retire(&mut self) {
         if let Some(session) = &mut self.session {
             self.breaches.append(&mut session.breaches);
@@ -1053,6 +1061,7 @@ fn read_facts(init: &DynamicMessage) -> Facts {
 /// The highest minor that this suite knows.
 pub const HIGHEST_MINOR: u32 = 0;
 
+const AFTERTHOUGHT: Duration = Duration::from_millis(30);
 const EXIT_GRACE: Duration = Duration::from_secs(5);
 /// How long a server or page may take to notice that a link has ended. Only late messages are looked for.
 const LINGER: Duration = Duration::from_millis(200);

@@ -289,7 +289,10 @@ impl Session {
             return Err(Stop::Ended(how.clone()));
         }
         match self.link.receive(deadline) {
-            None => Err(Stop::Timeout(waiting_for.to_owned())),
+            None => Err(Stop::Timeout(match self.link.unfinished() {
+                Some(unfinished) => format!("{waiting_for}; {unfinished}"),
+                None => waiting_for.to_owned(),
+            })),
             Some(Incoming::Message(message)) => {
                 self.messages_received += 1;
                 self.recorder.note(Direction::Receive, &message);

@@ -4,6 +4,7 @@
 //! before it is checked, and what is not the protocol is quoted in the complaint.
 
 use std::io::{self, BufReader, Read};
+use std::sync::{Arc, Mutex};
 
 /// Sent first in each direction of a stream transport: product, line ending, major version, zero.
 pub const PREAMBLE: [u8; 8] = *b"LIXE\r\n\x01\x00";
@@ -55,7 +56,11 @@ pub enum StreamItem {
 pub struct StreamReader<R> {
     inner: BufReader<R>,
     max_message_bytes: u64,
+    unfinished: Unfinished,
 }
+
+/// What a reader is in the middle of, for whoever waits for it in vain.
+pub type Unfinished = Arc<Mutex<Option<String>>>;
 
 impl<R: Read> StreamReader<R> {
     /// A reader that refuses messages above the limit, attachments included.
@@ -63,7 +68,13 @@ impl<R: Read> StreamReader<R> {
         StreamReader {
             inner: BufReader::new(inner),
             max_message_bytes,
+            unfinished: Unfinished::default(),
         }
+    }
+
+    /// Shared with the reader: what it is in the middle of.
+    pub fn unfinished(&self) -> Unfinished {
+        Arc::clone(&self.unfinished)
     }
 
     /// Reads the preamble. `Some` is the complaint; an empty stream is its own complaint.
@@ -119,6 +130,14 @@ impl<R: Read> StreamReader<R> {
                 quote(&quoted)
             )));
         }
+        if len > self.inner.buffer().len() as u64 {
+            let mut quoted = prefix.to_vec();
+            quoted.extend(self.rest_for_quoting());
+            self.note(Some(format!(
+                "a frame of {len} bytes was announced and is not complete: {}",
+                quote(&quoted)
+            )));
+        }
         let frame = match self.exactly(len)? {
             Ok(frame) => frame,
             Err(got) => {
@@ -148,6 +167,9 @@ impl<R: Read> StreamReader<R> {
         }
         let mut attachments = Vec::new();
         for size in sizes {
+            if size > self.inner.buffer().len() as u64 {
+                self.note(Some(format!("an attachment of {size} bytes was announced and is not complete")));
+            }
             match self.exactly(size)? {
                 Ok(bytes) => attachments.push(bytes),
                 Err(got) => {
@@ -158,7 +180,12 @@ impl<R: Read> StreamReader<R> {
                 }
             }
         }
+        self.note(None);
         Ok(StreamItem::Message(Message { frame, attachments }))
+    }
+
+    fn note(&self, what: Option<String>) {
+        *self.unfinished.lock().expect("no holder panics") = what;
     }
 
     /// What follows, for a complaint: only what has arrived, so that an engine that waits cannot hold us up.

@@ -78,6 +78,11 @@ pub trait Link {
     /// What the implementation wrote to stderr since the link was opened.
     fn stderr(&self) -> String;
 
+    /// What has arrived only in part, if anything.
+    fn unfinished(&self) -> Option<String> {
+        None
+    }
+
     /// Exit status of the process behind this link alone, waiting until the deadline; `None` if there is no such
     /// process, or it still runs.
     fn exit_code(&mut self, _deadline: Instant) -> Option<i32> {

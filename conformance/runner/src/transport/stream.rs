@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::process::Process;
 use super::{How, Incoming, Link, OpenOptions, SendOptions, Target, next};
 use crate::implementation::Config;
-use crate::wire::{Message, PREAMBLE, StreamItem, StreamReader};
+use crate::wire::{Message, PREAMBLE, StreamItem, StreamReader, Unfinished};
 
 /// A process per link.
 pub(crate) struct StdioTarget {
@@ -76,6 +76,10 @@ impl Link for StdioLink {
 
     fn exit_code(&mut self, deadline: Instant) -> Option<i32> {
         self.process.wait(deadline)
+    }
+
+    fn unfinished(&self) -> Option<String> {
+        self.stream.unfinished.lock().expect("no holder panics").clone()
     }
 
     fn owns_process(&self) -> bool {
@@ -145,6 +149,10 @@ impl Link for TcpLink {
 
     fn stderr(&self) -> String {
         self.server.stderr()
+    }
+
+    fn unfinished(&self) -> Option<String> {
+        self.stream.unfinished.lock().expect("no holder panics").clone()
     }
 }
 
@@ -249,6 +257,7 @@ impl ServerHandle {
 struct StreamLink {
     outgoing: Option<Sender<Vec<u8>>>,
     incoming: Receiver<Incoming>,
+    unfinished: Unfinished,
 }
 
 impl StreamLink {
@@ -267,11 +276,14 @@ impl StreamLink {
             }
         });
         let (found, incoming) = channel();
+        let reader = StreamReader::new(reader, MAX_MESSAGE_BYTES);
+        let unfinished = reader.unfinished();
         std::thread::spawn(move || read_all(reader, &found));
 
         let link = StreamLink {
             outgoing: Some(outgoing),
             incoming,
+            unfinished,
         };
         link.write(options.preamble.clone().unwrap_or_else(|| PREAMBLE.to_vec()));
         link
@@ -293,8 +305,7 @@ impl StreamLink {
     }
 }
 
-fn read_all(reader: impl Read, found: &Sender<Incoming>) {
-    let mut reader = StreamReader::new(reader, MAX_MESSAGE_BYTES);
+fn read_all(mut reader: StreamReader<impl Read>, found: &Sender<Incoming>) {
     let mut item = match reader.preamble() {
         Ok(None) => reader.read(),
         Ok(Some(complaint)) => Ok(complaint),
@@ -374,4 +385,5 @@ impl<R: Read> Read for Stoppable<R> {
     }
 }
 
-const MAX_MESSAGE_BYTES: u64 = 1 << 30;
+/// Below what four printable characters would announce as a length, so that text is told from frames.
+const MAX_MESSAGE_BYTES: u64 = 0x1fff_ffff;
