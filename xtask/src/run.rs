@@ -201,12 +201,13 @@ impl std::error::Error for Failed {}
 
 /// Says every half minute that `what` still runs: a silent linker looks like a hung one.
 fn while_alive<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let name = what.split(' ').take(3).collect::<Vec<_>>().join(" ");
     let started = Instant::now();
     let (done, waiting) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(move || {
             while waiting.recv_timeout(SIGN_OF_LIFE) == Err(mpsc::RecvTimeoutError::Timeout) {
-                note(&format!("… {what}, running for {}", Took(started.elapsed())));
+                note(&format!("… {name}, running for {}", Took(started.elapsed())));
             }
         });
         let result = work();

@@ -70,7 +70,7 @@ fn measure(dist: &Path) -> Result<Vec<Size>> {
     let mut sizes = Vec::new();
     for file in measured.as_array().context("no list of sizes")? {
         let name = file["name"].as_str().context("a file has no name")?.to_owned();
-        let loaded = !OPTIONAL.iter().any(|optional| name.starts_with(optional));
+        let loaded = file["loaded"].as_bool().context("a file is neither loaded nor not")?;
         let (raw, gzip) = (number(&file["raw"])?, number(&file["gzip"])?);
         sizes.push(Size { name, raw, gzip, brotli: number(&file["brotli"])?, loaded });
     }
@@ -79,9 +79,6 @@ fn measure(dist: &Path) -> Result<Vec<Size>> {
     }
     Ok(sizes)
 }
-
-/// Entry points that a page with the worker engine does not load.
-const OPTIONAL: [&str; 2] = ["kysely/", "standalone"];
 
 fn total(sizes: &[Size]) -> Size {
     let loaded = || sizes.iter().filter(|size| size.loaded);

@@ -85,16 +85,20 @@ fn finish(built: &Path) -> Result<()> {
         .remove_name_section(true)
         .remove_producers_section(true)
         .generate(&work)?;
-    let factory = glue::factory(&std::fs::read_to_string(work.join("lix_engine.js"))?)?;
-    std::fs::create_dir_all(&out)?;
+    let glue = glue::factory(&std::fs::read_to_string(work.join("lix_engine.js"))?)?;
+    let (small, factory) = (work.join("lix_engine.wasm"), work.join("lix_engine.mjs"));
+    std::fs::write(&factory, glue)?;
     npm_tool("wasm-opt")
         .args(WASM_OPT)
         .arg(work.join("lix_engine_bg.wasm"))
         .arg("--output")
-        .arg(&wasm)
+        .arg(&small)
         .run()?;
-    std::fs::write(&js, factory)?;
-    cmd("node").arg("xtask/scripts/wasm-starts.mjs").arg(&wasm).arg(&js).run()?;
+    cmd("node").arg("xtask/scripts/wasm-starts.mjs").arg(&small).arg(&factory).run()?;
+
+    std::fs::create_dir_all(&out)?;
+    std::fs::copy(&small, &wasm)?;
+    std::fs::copy(&factory, &js)?;
     std::fs::write(&stamp, key)?;
     Ok(())
 }
