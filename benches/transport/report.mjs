@@ -1,0 +1,83 @@
+/** From samples to a verdict: on the terminal, and in benches/RESULTS.md. */
+
+import { execFileSync } from "node:child_process"
+import { readFileSync, writeFileSync } from "node:fs"
+import { cpus, release, totalmem, type } from "node:os"
+import { fileURLToPath } from "node:url"
+
+export function median(samples) {
+  return quantile(samples, 0.5)
+}
+
+/** A row as soon as it is known, with how far its samples lie apart. */
+export function printRow(row) {
+  const spread = (samples) => (samples ? `${figure(median(samples))} [${figure(quantile(samples, 0.25))}–${figure(quantile(samples, 0.75))}]` : "–")
+  console.error(`${row.name.padEnd(34)} ${row.unit.padEnd(4)} ours ${spread(row.ours).padEnd(24)} baseline ${spread(row.baseline)}`)
+}
+
+/** One line per target, and nothing after them. */
+export function printTable(rows) {
+  const lines = rows.map(verdict)
+  console.log(line({ name: "", ours: "ours", baseline: "baseline", ratio: "ratio", target: "target", met: "" }))
+  for (const each of lines) console.log(line(each))
+}
+
+/** Puts machine, versions and table between the marks of benches/RESULTS.md. */
+export function writeResults(rows, { version }) {
+  const file = fileURLToPath(new URL("../RESULTS.md", import.meta.url))
+  const table = [
+    "| | ours | baseline | ratio | target | |",
+    "|---|---:|---:|---:|---:|---|",
+    ...rows.map(verdict).map((row) => `| ${row.name} | ${row.ours} | ${row.baseline} | ${row.ratio} | ${row.target} | ${row.met === "missed" ? "**missed**" : row.met} |`),
+  ]
+  const facts = [
+    `- ${new Date().toISOString().slice(0, 10)}, commit ${commit()}`,
+    `- ${cpus().length} × ${cpus()[0].model}, ${Math.round(totalmem() / 1024 ** 3)} GB, ${type()} ${release()}`,
+    `- Chromium ${version}, Node.js ${process.version}, @sqlite.org/sqlite-wasm ${installed("@sqlite.org/sqlite-wasm")}`,
+  ]
+  const text = readFileSync(file, "utf8")
+  const [before, after] = [text.indexOf(BEGIN) + BEGIN.length, text.indexOf(END)]
+  if (after < before) throw new Error(`${file} lacks its marks`)
+  writeFileSync(file, `${text.slice(0, before)}\n${facts.join("\n")}\n\n${table.join("\n")}\n${text.slice(after)}`)
+}
+
+function verdict({ name, unit, ours, baseline, target, below }) {
+  const mine = median(ours)
+  const theirs = baseline && median(baseline)
+  const met = below === undefined ? mine / theirs <= target : mine < below
+  return {
+    name,
+    ours: `${figure(mine)} ${unit}`,
+    baseline: baseline ? `${figure(theirs)} ${unit}` : "–",
+    ratio: baseline ? (mine / theirs).toFixed(2) : "–",
+    target: below === undefined ? `≤ ${target.toFixed(2)}` : `< ${below} ${unit}`,
+    met: met ? "met" : "missed",
+  }
+}
+
+function line({ name, ours, baseline, ratio, target, met }) {
+  return `${name.padEnd(34)}${ours.padStart(12)}${baseline.padStart(12)}${ratio.padStart(8)}${target.padStart(10)}  ${met}`.trimEnd()
+}
+
+function figure(value) {
+  return value < 100 ? value.toFixed(1) : value.toFixed(0)
+}
+
+function quantile(samples, q) {
+  const sorted = samples.toSorted((a, b) => a - b)
+  const at = (sorted.length - 1) * q
+  const low = Math.floor(at)
+  return sorted[low] + (sorted[Math.ceil(at)] - sorted[low]) * (at - low)
+}
+
+function commit() {
+  const git = (...args) => execFileSync("git", args, { encoding: "utf8", cwd: fileURLToPath(new URL(".", import.meta.url)) }).trim()
+  return git("rev-parse", "--short", "HEAD") + (git("status", "--porcelain", "--", "../../bindings", "../../crates", "../../proto") ? ", with changes" : "")
+}
+
+function installed(name) {
+  return JSON.parse(readFileSync(fileURLToPath(new URL(`../../node_modules/${name}/package.json`, import.meta.url)), "utf8")).version
+}
+
+const BEGIN = "<!-- results -->"
+const END = "<!-- end of results -->"
