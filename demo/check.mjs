@@ -222,9 +222,10 @@ const checks = {
     assert.deepEqual(await cells(page, 0), ["1200"])
   },
 
-  "200,000 row writes leave the page alone": async ({ page }) => {
-    const bound = await race(page, "bound")
-    const bulk = await race(page, "bulk")
+  "200,000 row writes leave the page alone": async (world) => {
+    const { page } = world
+    const bound = await race(world, "bound")
+    const bulk = await race(world, "bulk")
     console.log(`       as bound inserts: worker ${bound.worker.block} ms, main thread ${bound.main.block} ms`)
     console.log(`longest main-thread block during 200,000 row writes: worker ${bulk.worker.block} ms, main thread ${bulk.main.block} ms`)
     await shoot(page, "heavy-write")
@@ -285,7 +286,7 @@ async function main() {
   let failed = 0
   try {
     const page = await browser.newPage({ viewport: { width: 1600, height: 1000 }, colorScheme: "light", reducedMotion: "no-preference" })
-    const world = { page, origin, requests: [], responses: [], problems: [] }
+    const world = { page, browser, origin, requests: [], responses: [], problems: [] }
     page.on("request", (request) => world.requests.push(request.url()))
     page.on("response", (response) => {
       world.responses.push(response)
@@ -345,20 +346,40 @@ async function settled(page, fails) {
 }
 
 /**
- * Both lanes once. Other programs on the machine can hold up a browser for any time, and that is no
- * block of ours; a block of ours comes every time. So a worker run beyond the limit is printed and
- * measured again, four times at most.
+ * Both lanes once. Other programs on the machine can keep a browser from its core for any time, and
+ * that is no block of ours; a block of ours comes every time. So a worker run beyond the limit is
+ * printed and measured again. If the machine has more to do than cores to do it, no wall clock says
+ * anything about the page; then the browser's trace tells what the longest task spent on a core.
  */
-async function race(page, workload) {
+async function race({ page, browser }, workload) {
   await page.selectOption("#workload", workload)
   let worker
   for (let attempt = 1; attempt <= 5; attempt++) {
     worker = await runLane(page, "worker")
     if (worker.block < LIMIT_MS && worker.longTaskMs < LIMIT_MS) break
-    console.log(`       ${workload}, attempt ${attempt}: worker ${worker.block} ms, longest task ${worker.longTaskMs} ms; machine load ${loadavg()[0].toFixed(1)} on ${availableParallelism()} cores`)
+    console.log(`       ${workload}, attempt ${attempt}: worker ${worker.block} ms, longest task ${worker.longTaskMs} ms; ${machineLoad()}`)
+  }
+  if (worker.block >= LIMIT_MS && loadavg()[0] > 2 * availableParallelism()) {
+    const block = await longestTaskCpuMs(browser, page, () => runLane(page, "worker"))
+    console.log(`       ${workload}: the machine is overloaded (${machineLoad()}), so CPU time counts: longest task ${block} ms`)
+    worker = { ...worker, block, longTaskMs: block }
   }
   assert.ok(worker.longTaskMs < LIMIT_MS, `a task of ${worker.longTaskMs} ms during the worker run (${workload})`)
   return { worker, main: await runLane(page, "main") }
+}
+
+async function longestTaskCpuMs(browser, page, work) {
+  await browser.startTracing(page, { categories: ["toplevel"] })
+  await work()
+  const { traceEvents } = JSON.parse((await browser.stopTracing()).toString())
+  const mainThreads = new Set(traceEvents.filter((event) => event.name === "thread_name" && event.args.name === "CrRendererMain").map((event) => `${event.pid}/${event.tid}`))
+  const tasks = traceEvents.filter((event) => event.ph === "X" && event.tdur !== undefined && mainThreads.has(`${event.pid}/${event.tid}`))
+  assert.ok(tasks.length > 100, `the trace has ${tasks.length} tasks of the main thread`)
+  return Math.round(Math.max(...tasks.map((task) => task.tdur)) / 100) / 10
+}
+
+function machineLoad() {
+  return `load ${loadavg()[0].toFixed(1)} on ${availableParallelism()} cores`
 }
 
 async function runLane(page, kind) {
