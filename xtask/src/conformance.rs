@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::run::{cargo, note, say, step, target_dir};
+use crate::run::{Cmd, cargo, cmd, note, say, step, target_dir};
 use crate::{npm, setup};
 
 /// The names asked for with `--impl`, or all.
@@ -58,15 +58,9 @@ impl Implementation {
 
 pub(crate) fn run(implementations: &[Implementation]) -> Result<()> {
     step("conformance build", "cargo xtask conformance", || {
-        cargo()
-            .args([
-                "build",
-                "--package",
-                "lix-engine-conformance",
-                "--package",
-                "lix-engine-native",
-            ])
-            .run()
+        // The whole workspace, as `cargo test` builds it, so that nothing is compiled twice.
+        cargo().args(["build", "--workspace", "--bins"]).run()?;
+        runner().args(["fmt", "--check"]).run()
     })?;
     if implementations
         .iter()
@@ -99,8 +93,8 @@ fn suite(implementation: Implementation) -> Result<()> {
     std::fs::create_dir_all(json.parent().expect("reports have a folder"))?;
     // An old report must not pass for this run's.
     let _ = std::fs::remove_file(&json);
-    cargo()
-        .args(["run", "--quiet", "--package", "lix-engine-conformance", "--", "run", "--impl"])
+    runner()
+        .args(["run", "--impl"])
         .arg(format!("conformance/adapters/{}/impl.json", implementation.name()))
         .arg("--junit")
         .arg(report(implementation, "xml"))
@@ -109,6 +103,12 @@ fn suite(implementation: Implementation) -> Result<()> {
         .run()?;
     ensure!(Counts::read(implementation)?.passed > 0, "no case ran");
     Ok(())
+}
+
+/// The runner, with the native engine it may start.
+fn runner() -> Cmd {
+    let built = |name: &str| target_dir().join("debug").join(name);
+    cmd(built("conformance")).env("LIX_ENGINE_BIN", built("lix-engine"))
 }
 
 fn report(implementation: Implementation, extension: &str) -> PathBuf {
