@@ -255,12 +255,6 @@ impl Session {
             return Err(Error::capability("SCOPES"));
         }
         match call {
-            request::Call::Control(control) if !self.options.conformance => match control.op {
-                Some(control_request::Op::InjectFault(_) | control_request::Op::CrashNow(_)) => {
-                    Err(Error::capability("FAULTS"))
-                }
-                _ => Err(Error::capability("MANUAL_CLOCK")),
-            },
             request::Call::Cancel(_)
                 if matches!(self.phase, Phase::New) && self.queue.is_empty() =>
             {
@@ -530,6 +524,10 @@ impl Session {
 
     fn control(&mut self, op: Option<control_request::Op>) -> Result<Outcome> {
         match op {
+            Some(control_request::Op::InjectFault(_) | control_request::Op::CrashNow(_)) => {
+                return Err(Error::capability("FAULTS"));
+            }
+            Some(_) if !self.options.conformance => return Err(Error::capability("MANUAL_CLOCK")),
             Some(control_request::Op::SetClock(set)) => {
                 let now_ms = self.platform.monotonic_ms();
                 self.clock = ManualClock { is_manual: set.manual, now_ms };
@@ -540,9 +538,6 @@ impl Session {
             Some(control_request::Op::AdvanceClock(_)) => {
                 let message = "only a manual clock can be advanced";
                 return Err(Error::new(Reason::OptionInvalid, message).subject("advance_clock"));
-            }
-            Some(control_request::Op::InjectFault(_) | control_request::Op::CrashNow(_)) => {
-                return Err(Error::capability("FAULTS"));
             }
             None => {
                 return Err(Error::new(Reason::CallUnknown, "this engine knows no such control"));

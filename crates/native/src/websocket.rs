@@ -39,10 +39,12 @@ fn session(stream: TcpStream, options: SessionOptions, trace: Trace) -> tungsten
         .max_frame_size(usize::try_from(options.limits.max_attachment_bytes).ok());
     let socket = tungstenite::accept_with_config(stream, Some(config))
         .map_err(|error| io::Error::other(error.to_string()))?;
-    let mut connection = Connection { socket, partial: None, limits: options.limits };
+    let mut connection =
+        Connection { socket, partial: None, limits: options.limits, is_lost: false };
     let mut server = Server::new(options, trace);
     let mut more = false;
-    while !server.has_failed() {
+    // Also a session that failed refuses what comes, until the peer hangs up.
+    while !connection.is_lost {
         let mut replies = Vec::new();
         let mut send = |effect: Effect| replies.push(effect);
         let mut is_connected = true;
@@ -73,7 +75,7 @@ fn session(stream: TcpStream, options: SessionOptions, trace: Trace) -> tungsten
         }
         connection.socket.flush()?;
     }
-    // The session is over: say goodbye and wait for the peer to do the same.
+    // Say goodbye and wait for the peer to do the same.
     connection.socket.close(None)?;
     while connection.socket.read().is_ok() {}
     Ok(())
@@ -84,6 +86,8 @@ struct Connection {
     /// A frame whose attachments are still on their way.
     partial: Option<Partial>,
     limits: Limits,
+    /// The next message cannot be found any more.
+    is_lost: bool,
 }
 
 struct Partial {
@@ -116,6 +120,7 @@ impl Connection {
                     return Ok(None);
                 }
                 Err(tungstenite::Error::Capacity(error)) => {
+                    self.is_lost = true;
                     let error = Error::new(Reason::LimitExceeded, error.to_string())
                         .subject("max_attachment_bytes");
                     return Ok(Some(Input::Broken(error)));

@@ -1,5 +1,17 @@
 //! The engine through its public surface: frames in, frames out.
 
+#![allow(clippy::result_large_err, reason = "an error of the protocol, not of a hot path")]
+
+mod cursors;
+mod errors;
 mod exec;
 mod host;
+mod images;
+mod lifecycle;
+mod params;
+mod safety;
 mod script;
+mod statements;
+mod time;
+mod transactions;
+mod values;

@@ -21,7 +21,7 @@ use lix_engine_protocol::proto::{
 };
 use lix_engine_protocol::{Limits, NATIVE_LIMITS};
 
-use crate::host::{Answer, Host, Sent, batch_rows};
+use crate::host::{Answer, Host, Sent, batch_rows, init_request};
 
 /// Plays the lines behind `>` to a fresh session and compares what it answers.
 pub(crate) fn check(transcript: Expect) {
@@ -140,8 +140,7 @@ impl Script {
                 }
             }
             ".init" => {
-                let init = request::Call::Init(Default::default());
-                self.call(init, vec![]);
+                self.call(request::Call::Init(init_request()), vec![]);
             }
             ".save" => self.call(request::Call::Save(Default::default()), vec![]),
             ".close" => self.call(request::Call::Close(Default::default()), vec![]),
@@ -156,7 +155,7 @@ impl Script {
             ".later" => {
                 let call = match rest {
                     ".close" => request::Call::Close(Default::default()),
-                    ".init" => request::Call::Init(Default::default()),
+                    ".init" => request::Call::Init(init_request()),
                     sql => request::Call::Exec(exec(sql, RowMode::All).0),
                 };
                 let (id, sent) = self.host.send(call, vec![]);
@@ -229,8 +228,16 @@ impl Script {
     }
 
     fn say(&mut self, text: &str) {
-        self.output.push_str(text);
-        self.output.push('\n');
+        for line in text.split('\n') {
+            match line.char_indices().nth(LONGEST_LINE) {
+                Some((end, _)) => {
+                    let _ = writeln!(self.output, "{}… ({} bytes)", &line[..end], line.len());
+                }
+                None => {
+                    let _ = writeln!(self.output, "{line}");
+                }
+            }
+        }
     }
 }
 
@@ -328,7 +335,9 @@ fn exec_request(line: &str, rows: RowMode) -> (ExecRequest, Vec<Bytes>) {
     let mut attachments = Vec::new();
     for text in split_values(values) {
         let (name, text) = match text.split_once('=') {
-            Some((name, value)) if !text.starts_with(['\'', 'x']) => (Some(name), value),
+            Some((name, value)) if !text.starts_with('\'') && !text.starts_with("x'") => {
+                (Some(name), value)
+            }
             _ => (None, text),
         };
         let value = Value { kind: parse_value(text, &mut attachments) };
@@ -380,3 +389,6 @@ fn parse_value(text: &str, attachments: &mut Vec<Bytes>) -> Option<value::Kind> 
 fn unescape(text: &str) -> String {
     text.replace("\\0", "\0").replace("\\n", "\n")
 }
+
+/// Nobody reads zeros.
+const LONGEST_LINE: usize = 120;
