@@ -9,9 +9,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("conformance.binpb"), descriptors.encode_to_vec())?;
 
-    prost_build::Config::new()
-        .disable_comments(["."])
-        .btree_map(["."])
-        .compile_fds(descriptors)?;
+    prost_build::Config::new().disable_comments(["."]).btree_map(["."]).compile_fds(descriptors)?;
     Ok(())
 }

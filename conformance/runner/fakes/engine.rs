@@ -11,13 +11,7 @@ use serde_json::{Value as Json, json};
 
 fn main() {
     let mode = std::env::args().nth(1).unwrap_or_default();
-    let mut engine = Engine {
-        mode,
-        seq: 0,
-        commit_seq: 0,
-        fetched: 0,
-        held: None,
-    };
+    let mut engine = Engine { mode, seq: 0, commit_seq: 0, fetched: 0, held: None };
     if engine.is("println-first") {
         println!("Starting the engine on port 8080");
     }
@@ -109,11 +103,8 @@ impl Engine {
             "attachment" => {
                 let frame = json!({ "id": id, "attachment_sizes": ["3"], "response": with_state(rows(&[1]), 0) });
                 let frame = proto::from_json("Frame", &frame).expect("a frame");
-                raw(&Message {
-                    frame: proto::encode(&frame),
-                    attachments: vec![vec![1, 2, 3]],
-                }
-                .to_stream(None));
+                raw(&Message { frame: proto::encode(&frame), attachments: vec![vec![1, 2, 3]] }
+                    .to_stream(None));
                 return;
             }
             _ => {}

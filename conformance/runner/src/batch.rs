@@ -11,12 +11,12 @@ pub fn decode(batch: &DynamicMessage) -> Result<Vec<Vec<Cell>>, Vec<String>> {
     let mut faults = Vec::new();
     let mut columns = Vec::new();
     for (index, column) in batch.items("columns").iter().enumerate() {
-        let Value::Message(column) = column else {
-            unreachable!("columns are messages")
-        };
+        let Value::Message(column) = column else { unreachable!("columns are messages") };
         match decode_column(column, row_count) {
             Ok(cells) => columns.push(cells.into_iter()),
-            Err(found) => faults.extend(found.into_iter().map(|fault| format!("column {index}: {fault}"))),
+            Err(found) => {
+                faults.extend(found.into_iter().map(|fault| format!("column {index}: {fault}")))
+            }
         }
     }
     if !faults.is_empty() {
@@ -58,10 +58,7 @@ fn decode_column(column: &DynamicMessage, row_count: usize) -> Result<Vec<Cell>,
             return Err(faults);
         }
         if explicit.iter().all(|class| *class == explicit[0]) {
-            faults.push(format!(
-                "every row has class {}, so it belongs into uniform",
-                explicit[0]
-            ));
+            faults.push(format!("every row has class {}, so it belongs into uniform", explicit[0]));
         }
         explicit.to_vec()
     };
@@ -88,11 +85,8 @@ fn decode_column(column: &DynamicMessage, row_count: usize) -> Result<Vec<Cell>,
             REAL => Cell::Real(reals.next().expect("counted")),
             class => {
                 let len = lens.next().expect("counted");
-                let (stream, name) = if class == TEXT {
-                    (&mut text, "text")
-                } else {
-                    (&mut blobs, "blobs")
-                };
+                let (stream, name) =
+                    if class == TEXT { (&mut text, "text") } else { (&mut blobs, "blobs") };
                 let Some((bytes, rest)) = stream.split_at_checked(len) else {
                     faults.push(format!("the {name} stream ends inside row {row}"));
                     return Err(faults);
@@ -100,8 +94,12 @@ fn decode_column(column: &DynamicMessage, row_count: usize) -> Result<Vec<Cell>,
                 *stream = rest;
                 let utf8 = std::str::from_utf8(bytes).is_ok();
                 match class {
-                    TEXT if !utf8 => faults.push(format!("row {row} is TEXT but not UTF-8, so it is TEXT_RAW")),
-                    TEXT_RAW if utf8 => faults.push(format!("row {row} is TEXT_RAW but valid UTF-8, so it is TEXT")),
+                    TEXT if !utf8 => {
+                        faults.push(format!("row {row} is TEXT but not UTF-8, so it is TEXT_RAW"))
+                    }
+                    TEXT_RAW if utf8 => {
+                        faults.push(format!("row {row} is TEXT_RAW but valid UTF-8, so it is TEXT"))
+                    }
                     _ => {}
                 }
                 match class {
@@ -195,12 +193,7 @@ fn lengths(column: &DynamicMessage, count: usize, faults: &mut Vec<String>) -> V
     }
     let values: Vec<usize> = stream
         .chunks_exact(width)
-        .map(|chunk| {
-            chunk
-                .iter()
-                .rev()
-                .fold(0, |value, byte| value << 8 | usize::from(*byte))
-        })
+        .map(|chunk| chunk.iter().rev().fold(0, |value, byte| value << 8 | usize::from(*byte)))
         .collect();
     let needed = match values.iter().max().expect("there are cells") {
         0..=0xff => 1,
@@ -323,13 +316,37 @@ mod tests {
             (1, json!({"uniform": 3, "reals": "00"}), "1 bytes of reals for 1 cells"),
             (1, json!({"uniform": 1, "reals": "0000000000000000"}), "8 bytes of reals for 0 cells"),
             (1, json!({"uniform": 3, "reals": "000000000000f87f"}), "not a number"),
-            (1, json!({"uniform": 4, "text": "61", "len_width": 8, "lens": "0100000000000000"}), "len_width is 8"),
+            (
+                1,
+                json!({"uniform": 4, "text": "61", "len_width": 8, "lens": "0100000000000000"}),
+                "len_width is 8",
+            ),
             (1, json!({"uniform": 4, "text": "61", "len_width": 2, "lens": "0100"}), "1 is enough"),
-            (1, json!({"uniform": 4, "text": "61", "len_width": 1, "lens": "02"}), "ends inside row 0"),
-            (1, json!({"uniform": 4, "text": "6162", "len_width": 1, "lens": "01"}), "1 bytes of text belong to no row"),
-            (1, json!({"uniform": 5, "blobs": "6162", "len_width": 1, "lens": "01"}), "1 bytes of blobs belong to no row"),
-            (1, json!({"uniform": 4, "text": "ff", "len_width": 1, "lens": "01"}), "is TEXT but not UTF-8"),
-            (2, json!({"uniform": 4, "text": "c3a9", "len_width": 1, "lens": "0101"}), "is TEXT but not UTF-8"),
+            (
+                1,
+                json!({"uniform": 4, "text": "61", "len_width": 1, "lens": "02"}),
+                "ends inside row 0",
+            ),
+            (
+                1,
+                json!({"uniform": 4, "text": "6162", "len_width": 1, "lens": "01"}),
+                "1 bytes of text belong to no row",
+            ),
+            (
+                1,
+                json!({"uniform": 5, "blobs": "6162", "len_width": 1, "lens": "01"}),
+                "1 bytes of blobs belong to no row",
+            ),
+            (
+                1,
+                json!({"uniform": 4, "text": "ff", "len_width": 1, "lens": "01"}),
+                "is TEXT but not UTF-8",
+            ),
+            (
+                2,
+                json!({"uniform": 4, "text": "c3a9", "len_width": 1, "lens": "0101"}),
+                "is TEXT but not UTF-8",
+            ),
             (1, json!({"uniform": 6, "blobs": "61", "len_width": 1, "lens": "01"}), "valid UTF-8"),
             (1, json!({"uniform": 1, "len_width": 1}), "without a TEXT or BLOB"),
         ] {

@@ -47,7 +47,9 @@ pub fn load_all(root: &Path) -> Result<Vec<Loaded>, String> {
     for file in files {
         match load(root, &file) {
             Ok(found) => cases.extend(found),
-            Err(found) => faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", file.display()))),
+            Err(found) => {
+                faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", file.display())))
+            }
         }
     }
     if faults.is_empty() {
@@ -78,11 +80,7 @@ pub fn load(root: &Path, file: &Path) -> Result<Vec<Loaded>, Vec<String>> {
         if !names.insert(case.name.clone()) {
             faults.push(format!("two cases are named {:?}", case.name));
         }
-        faults.extend(
-            check_case(case)
-                .into_iter()
-                .map(|fault| format!("{}: {fault}", case.name)),
-        );
+        faults.extend(check_case(case).into_iter().map(|fault| format!("{}: {fault}", case.name)));
     }
     if !faults.is_empty() {
         return Err(faults);
@@ -105,8 +103,8 @@ pub fn load(root: &Path, file: &Path) -> Result<Vec<Loaded>, Vec<String>> {
 /// Reads the text of a case file against the schema.
 pub fn parse(text: &str) -> Result<Suite, String> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let suite =
-        DynamicMessage::deserialize(descriptor("Suite"), &mut deserializer).map_err(|error| error.to_string())?;
+    let suite = DynamicMessage::deserialize(descriptor("Suite"), &mut deserializer)
+        .map_err(|error| error.to_string())?;
     deserializer.end().map_err(|error| error.to_string())?;
     suite.transcode_to().map_err(|error| error.to_string())
 }
@@ -122,9 +120,7 @@ pub fn from_json<T: prost::Message + Default>(name: &str, json: &Json) -> Result
 /// A message of the report schema as ProtoJSON text.
 pub fn to_json_text<T: prost::Message>(name: &str, message: &T) -> String {
     let mut dynamic = DynamicMessage::new(descriptor(name));
-    dynamic
-        .transcode_from(message)
-        .expect("the schema and its generated types agree");
+    dynamic.transcode_from(message).expect("the schema and its generated types agree");
     let options = prost_reflect::SerializeOptions::new().use_proto_field_name(true);
     let json = dynamic
         .serialize_with_options(serde_json::value::Serializer, &options)
@@ -148,11 +144,7 @@ pub fn json_of(value: &prost_types::Value) -> Json {
 /// `google.protobuf.Struct` as JSON.
 pub fn json_of_struct(members: &prost_types::Struct) -> Json {
     Json::Object(
-        members
-            .fields
-            .iter()
-            .map(|(name, value)| (name.clone(), json_of(value)))
-            .collect(),
+        members.fields.iter().map(|(name, value)| (name.clone(), json_of(value))).collect(),
     )
 }
 
@@ -326,7 +318,9 @@ fn check_step(step: &Step, path: &str, place: Place, faults: &mut Vec<String>) {
     if let Some(batches) = &step.batches {
         for batch in json_of_list(batches) {
             match from_json::<Step>("Step", &batch) {
-                Ok(batch) => check_step(&batch, &format!("{path}.batches"), Place::Expectation, faults),
+                Ok(batch) => {
+                    check_step(&batch, &format!("{path}.batches"), Place::Expectation, faults)
+                }
                 Err(why) => faults.push(format!("{path}: {why}")),
             }
         }
@@ -338,12 +332,7 @@ fn check_step(step: &Step, path: &str, place: Place, faults: &mut Vec<String>) {
         if one_of.options.len() < 2 {
             faults.push(format!("{path}: one_of needs two options"));
         }
-        check_steps(
-            &one_of.options,
-            &format!("{path}.one_of.options"),
-            Place::Expectation,
-            faults,
-        );
+        check_steps(&one_of.options, &format!("{path}.one_of.options"), Place::Expectation, faults);
     }
     for (label, answer) in &step.answers {
         check_step(answer, &format!("{path}.answers[{label:?}]"), Place::Expectation, faults);
@@ -417,7 +406,10 @@ mod tests {
             (r#"{"exec":"x","mode":"SOME"}"#, "SOME"),
             (r#"{"exec":"x","expect_events":[{"comit":1}]}"#, "comit"),
             (r#"{"exec":"x","one_of":{"options":[{},{}]}}"#, "needs a reason"),
-            (r#"{"exec":"x","one_of":{"reason":"r","options":[{"exec":"y"},{}]}}"#, "cannot stand here"),
+            (
+                r#"{"exec":"x","one_of":{"reason":"r","options":[{"exec":"y"},{}]}}"#,
+                "cannot stand here",
+            ),
             (r#"{"exec_batch":{"statements":[{"export":{}}]}}"#, "cannot stand here"),
             (r#"{"concurrently":[{"crash":true}]}"#, "cannot stand here"),
         ] {

@@ -30,11 +30,13 @@ pub fn bless(file: &mut Json, case_index: usize, blessings: &[Blessing]) -> Resu
         }
         let value = match (step.get(blessing.member), &blessing.value) {
             // Only members that the author chose to look at.
-            (Some(Json::Object(old)), Json::Object(new)) if blessing.member == "state" => Json::Object(
-                old.keys()
-                    .filter_map(|name| Some((name.clone(), new.get(name)?.clone())))
-                    .collect(),
-            ),
+            (Some(Json::Object(old)), Json::Object(new)) if blessing.member == "state" => {
+                Json::Object(
+                    old.keys()
+                        .filter_map(|name| Some((name.clone(), new.get(name)?.clone())))
+                        .collect(),
+                )
+            }
             _ => blessing.value.clone(),
         };
         step.insert(blessing.member.to_owned(), value);
@@ -48,10 +50,7 @@ pub fn bless(file: &mut Json, case_index: usize, blessings: &[Blessing]) -> Resu
 pub fn update_known(text: &str, today: &str, report: &Report) -> String {
     let list = KnownFailures::parse(text, today);
     let passes = |id: &str| {
-        report
-            .results
-            .iter()
-            .any(|result| result.id == id && result.outcome() == Outcome::Pass)
+        report.results.iter().any(|result| result.id == id && result.outcome() == Outcome::Pass)
     };
     let stale: Vec<usize> = list
         .entries
@@ -120,7 +119,9 @@ fn write(json: &Json, indent: usize, used: usize, out: &mut String) {
 
 fn flat(json: &Json) -> String {
     match json {
-        Json::Array(items) => format!("[{}]", items.iter().map(flat).collect::<Vec<_>>().join(", ")),
+        Json::Array(items) => {
+            format!("[{}]", items.iter().map(flat).collect::<Vec<_>>().join(", "))
+        }
         Json::Object(members) if members.is_empty() => "{}".to_owned(),
         Json::Object(members) => {
             let members: Vec<String> = members
@@ -163,17 +164,17 @@ mod tests {
         let text = format_json(&json);
         assert_eq!(serde_json::from_str::<Json>(&text).unwrap(), json);
         assert_eq!(format_json(&serde_json::from_str(&text).unwrap()), text);
-        assert!(text.contains("{ \"exec\": \"select 1\", \"rows\": [[{ \"int\": \"1\" }, null]] },\n"), "{text}");
+        assert!(
+            text.contains("{ \"exec\": \"select 1\", \"rows\": [[{ \"int\": \"1\" }, null]] },\n"),
+            "{text}"
+        );
     }
 
     #[test]
     fn blessing_writes_members_of_steps() {
         let mut file = json!({"cases": [{"steps": [{"exec": "x", "rows": [], "state": {"commit_seq": "1"}}, {"exec": "y", "rows_generated": {}}]}]});
-        let blessing = |step: &str, member, value| Blessing {
-            step: step.to_owned(),
-            member,
-            value,
-        };
+        let blessing =
+            |step: &str, member, value| Blessing { step: step.to_owned(), member, value };
         let written = bless(
             &mut file,
             0,

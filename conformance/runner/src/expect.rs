@@ -75,16 +75,13 @@ impl<'a> View<'a> {
             response: Some(response),
             error: response.msg("error"),
             exec,
-            batch: exec
-                .or_else(|| response.msg("fetch"))
-                .and_then(|answer| answer.msg("batch")),
-            rows: answers
-                .iter()
-                .filter_map(|answer| answer.rows.clone())
-                .reduce(|mut all, more| {
+            batch: exec.or_else(|| response.msg("fetch")).and_then(|answer| answer.msg("batch")),
+            rows: answers.iter().filter_map(|answer| answer.rows.clone()).reduce(
+                |mut all, more| {
                     all.extend(more);
                     all
-                }),
+                },
+            ),
             attachments: &last.attachments,
             missing: false,
         }
@@ -93,10 +90,7 @@ impl<'a> View<'a> {
     /// The view of one statement of a batch; `None` if it was not run.
     pub fn of_item(item: Option<&'a DynamicMessage>) -> View<'a> {
         let Some(item) = item else {
-            return View {
-                missing: true,
-                ..View::default()
-            };
+            return View { missing: true, ..View::default() };
         };
         let exec = item.msg("ok");
         let batch = exec.and_then(|exec| exec.msg("batch"));
@@ -130,7 +124,9 @@ impl<'a> View<'a> {
             None => Err(format!("the answer has no {path}: {}", self.summary())),
         };
         match path {
-            "cursor" | "changes" | "last_insert_rowid" => int(self.exec.and_then(|exec| exec.opt_int(path))),
+            "cursor" | "changes" | "last_insert_rowid" => {
+                int(self.exec.and_then(|exec| exec.opt_int(path)))
+            }
             "state.commit_seq" | "state.saved_seq" => {
                 let state = self.response.and_then(|response| response.msg("state"));
                 int(state.map(|state| state.int(&path["state.".len()..])))
@@ -148,7 +144,9 @@ impl<'a> View<'a> {
                     .strip_prefix("rows[")
                     .and_then(|rest| rest.strip_suffix(']'))
                     .and_then(|rest| rest.split_once("]["))
-                    .and_then(|(row, column)| Some((row.parse::<usize>().ok()?, column.parse::<usize>().ok()?)))
+                    .and_then(|(row, column)| {
+                        Some((row.parse::<usize>().ok()?, column.parse::<usize>().ok()?))
+                    })
                     .ok_or_else(|| format!("{path:?} cannot be bound"))?;
                 self.rows
                     .as_ref()
@@ -161,15 +159,18 @@ impl<'a> View<'a> {
 
     fn image(&self) -> Option<&[u8]> {
         let export = self.response?.msg("export")?;
-        self.attachments
-            .get(export.int("image_attachment") as usize)
-            .map(Vec::as_slice)
+        self.attachments.get(export.int("image_attachment") as usize).map(Vec::as_slice)
     }
 }
 
 /// Compares an answer with the expectations of a step. `lenient` accepts an error that the step itself does not expect,
 /// because alternatives will judge it.
-pub fn check(step: &Step, view: &View<'_>, vars: &Vars, lenient: bool) -> Result<Vec<Difference>, String> {
+pub fn check(
+    step: &Step,
+    view: &View<'_>,
+    vars: &Vars,
+    lenient: bool,
+) -> Result<Vec<Difference>, String> {
     let mut found = Vec::new();
     if step.not_run != view.missing {
         let (expected, actual) = if step.not_run {
@@ -186,7 +187,8 @@ pub fn check(step: &Step, view: &View<'_>, vars: &Vars, lenient: bool) -> Result
             found.push(Difference::new("error", describe_error(wanted), view.summary()));
         }
         (None, Some(error)) if !lenient => {
-            let mut difference = Difference::new("error", "success", error_summary(error)).bless(error_json(error));
+            let mut difference =
+                Difference::new("error", "success", error_summary(error)).bless(error_json(error));
             difference.error = Some(error_name(error));
             found.push(difference);
         }
@@ -212,7 +214,11 @@ pub fn check(step: &Step, view: &View<'_>, vars: &Vars, lenient: bool) -> Result
 }
 
 /// Compares events with an exact list.
-pub fn check_events(wanted: &[Json], events: &[DynamicMessage], vars: &Vars) -> Result<Vec<Difference>, String> {
+pub fn check_events(
+    wanted: &[Json],
+    events: &[DynamicMessage],
+    vars: &Vars,
+) -> Result<Vec<Difference>, String> {
     let mut same = wanted.len() == events.len();
     for (wanted, event) in wanted.iter().zip(events) {
         let wanted: EventMatch = crate::case::from_json("EventMatch", wanted)?;
@@ -241,21 +247,23 @@ pub fn check_error(
 ) -> Result<Vec<Difference>, String> {
     let mut faults = Vec::new();
     let code = proto::enum_name("ErrorCode", error.int("code") as i32);
-    if !wanted.code.is_empty() && proto::enum_number("ErrorCode", &wanted.code)? as i128 != error.int("code") {
+    if !wanted.code.is_empty()
+        && proto::enum_number("ErrorCode", &wanted.code)? as i128 != error.int("code")
+    {
         faults.push(format!("code {code}"));
     }
     if !wanted.reason.is_empty() && wanted.reason != error.text("reason") {
         faults.push(format!("reason {}", error.text("reason")));
     }
-    for (name, value) in [
-        ("sqlite_code", wanted.sqlite_code),
-        ("sqlite_extended_code", wanted.sqlite_extended_code),
-    ] {
+    for (name, value) in
+        [("sqlite_code", wanted.sqlite_code), ("sqlite_extended_code", wanted.sqlite_extended_code)]
+    {
         if value.is_some_and(|value| i128::from(value) != error.int(name)) {
             faults.push(format!("{name} {}", error.int(name)));
         }
     }
-    for (name, value) in [("sql_offset", &wanted.sql_offset), ("batch_index", &wanted.batch_index)] {
+    for (name, value) in [("sql_offset", &wanted.sql_offset), ("batch_index", &wanted.batch_index)]
+    {
         let Some(value) = value else { continue };
         let actual = error.opt_int(name);
         let value = match json_of(value) {
@@ -334,10 +342,7 @@ fn check_rows(step: &Step, view: &View<'_>, vars: &Vars) -> Result<Vec<Differenc
     let actual = view.rows.as_ref().unwrap_or(&empty);
     let blessed = || {
         Json::Array(
-            actual
-                .iter()
-                .map(|row| Json::Array(row.iter().map(Cell::to_json).collect()))
-                .collect(),
+            actual.iter().map(|row| Json::Array(row.iter().map(Cell::to_json).collect())).collect(),
         )
     };
 
@@ -391,8 +396,12 @@ fn check_rows(step: &Step, view: &View<'_>, vars: &Vars) -> Result<Vec<Differenc
         let wanted = int_from_json(&json_of(count), vars)?;
         if wanted != actual.len() as i128 {
             found.push(
-                Difference::new("row_count", format!("{wanted} rows"), format!("{} rows", actual.len()))
-                    .bless(json!(actual.len())),
+                Difference::new(
+                    "row_count",
+                    format!("{wanted} rows"),
+                    format!("{} rows", actual.len()),
+                )
+                .bless(json!(actual.len())),
             );
         }
     }
@@ -421,9 +430,12 @@ fn check_exec(step: &Step, view: &View<'_>, vars: &Vars) -> Result<Vec<Differenc
                             None => true,
                             Some(Json::Null) => !column.has_field_by_name("decl_type"),
                             Some(Json::String(text)) => {
-                                column.has_field_by_name("decl_type") && column.text("decl_type") == text
+                                column.has_field_by_name("decl_type")
+                                    && column.text("decl_type") == text
                             }
-                            Some(other) => return Err(format!("decl_type {other} is neither text nor null")),
+                            Some(other) => {
+                                return Err(format!("decl_type {other} is neither text nor null"));
+                            }
                         }
                 }
                 other => return Err(format!("{other} describes no column")),
@@ -455,7 +467,9 @@ fn check_exec(step: &Step, view: &View<'_>, vars: &Vars) -> Result<Vec<Differenc
             );
         }
     }
-    for (member, wanted) in [("changes", &step.changes), ("last_insert_rowid", &step.last_insert_rowid)] {
+    for (member, wanted) in
+        [("changes", &step.changes), ("last_insert_rowid", &step.last_insert_rowid)]
+    {
         let Some(wanted) = wanted else { continue };
         let wanted = match json_of(wanted) {
             Json::Null => None,
@@ -463,12 +477,12 @@ fn check_exec(step: &Step, view: &View<'_>, vars: &Vars) -> Result<Vec<Differenc
         };
         let actual = view.exec.and_then(|exec| exec.opt_int(member));
         if wanted != actual {
-            found.push(
-                Difference::new(member, or_absent(wanted), or_absent(actual)).bless(match actual {
+            found.push(Difference::new(member, or_absent(wanted), or_absent(actual)).bless(
+                match actual {
                     Some(value) => json!(value.to_string()),
                     None => Json::Null,
-                }),
-            );
+                },
+            ));
         }
     }
     if let Some(wanted) = &step.cursor {
@@ -480,8 +494,12 @@ fn check_exec(step: &Step, view: &View<'_>, vars: &Vars) -> Result<Vec<Differenc
         let actual = view.exec.and_then(|exec| exec.opt_int("cursor"));
         if wanted != actual.is_some() {
             found.push(
-                Difference::new("cursor", if wanted { "a cursor" } else { "no cursor" }, or_absent(actual))
-                    .bless(json!(actual.is_some())),
+                Difference::new(
+                    "cursor",
+                    if wanted { "a cursor" } else { "no cursor" },
+                    or_absent(actual),
+                )
+                .bless(json!(actual.is_some())),
             );
         }
     }
@@ -502,7 +520,9 @@ fn check_exec(step: &Step, view: &View<'_>, vars: &Vars) -> Result<Vec<Differenc
             };
             for (name, value) in members {
                 let value = match (name.as_str(), value) {
-                    ("ints" | "reals" | "text" | "blobs" | "lens", Json::String(digits)) => json!(hex(&unhex(digits)?)),
+                    ("ints" | "reals" | "text" | "blobs" | "lens", Json::String(digits)) => {
+                        json!(hex(&unhex(digits)?))
+                    }
                     _ => value.clone(),
                 };
                 same &= actual.get(name) == Some(&value);
@@ -528,8 +548,12 @@ fn check_others(step: &Step, view: &View<'_>, vars: &Vars) -> Result<Vec<Differe
         let actual = response.msg("fetch").map(|fetch| fetch.flag("done"));
         if actual != Some(wanted) {
             found.push(
-                Difference::new("done", wanted, actual.map_or("no fetch".to_owned(), |done| done.to_string()))
-                    .bless(json!(actual)),
+                Difference::new(
+                    "done",
+                    wanted,
+                    actual.map_or("no fetch".to_owned(), |done| done.to_string()),
+                )
+                .bless(json!(actual)),
             );
         }
     }
@@ -539,8 +563,12 @@ fn check_others(step: &Step, view: &View<'_>, vars: &Vars) -> Result<Vec<Differe
             .map(|cancel| proto::enum_name("CancelOutcome", cancel.int("outcome") as i32));
         if actual.as_ref() != Some(&step.outcome) {
             found.push(
-                Difference::new("outcome", &step.outcome, actual.clone().unwrap_or_else(|| view.summary()))
-                    .bless(json!(actual)),
+                Difference::new(
+                    "outcome",
+                    &step.outcome,
+                    actual.clone().unwrap_or_else(|| view.summary()),
+                )
+                .bless(json!(actual)),
             );
         }
     }
@@ -560,7 +588,11 @@ fn check_others(step: &Step, view: &View<'_>, vars: &Vars) -> Result<Vec<Differe
     Ok(found)
 }
 
-fn check_state(wanted: &StateMatch, state: Option<&DynamicMessage>, vars: &Vars) -> Result<Vec<Difference>, String> {
+fn check_state(
+    wanted: &StateMatch,
+    state: Option<&DynamicMessage>,
+    vars: &Vars,
+) -> Result<Vec<Difference>, String> {
     let Some(state) = state else {
         return Ok(vec![Difference::new("state", "a state", "none")]);
     };
@@ -583,20 +615,18 @@ fn check_state(wanted: &StateMatch, state: Option<&DynamicMessage>, vars: &Vars)
     for name in ["commit_seq", "saved_seq"] {
         blessed[name] = json!(state.int(name).to_string());
     }
-    Ok(vec![
-        Difference::new("state", wrong.join(", "), &blessed).bless(blessed.clone()),
-    ])
+    Ok(vec![Difference::new("state", wrong.join(", "), &blessed).bless(blessed.clone())])
 }
 
-fn check_opened(wanted: &InitMatch, init: Option<&DynamicMessage>) -> Result<Vec<Difference>, String> {
+fn check_opened(
+    wanted: &InitMatch,
+    init: Option<&DynamicMessage>,
+) -> Result<Vec<Difference>, String> {
     let Some(init) = init else {
         return Ok(vec![Difference::new("opened", "an InitResponse", "none")]);
     };
-    let capabilities: Vec<i32> = init
-        .items("capabilities")
-        .iter()
-        .filter_map(Value::as_enum_number)
-        .collect();
+    let capabilities: Vec<i32> =
+        init.items("capabilities").iter().filter_map(Value::as_enum_number).collect();
     let mut wrong = Vec::new();
     if wanted.minor.is_some_and(|minor| i128::from(minor) != init.int("minor")) {
         wrong.push(format!("minor {}", wanted.minor.unwrap_or_default()));
@@ -639,7 +669,11 @@ fn check_opened(wanted: &InitMatch, init: Option<&DynamicMessage>) -> Result<Vec
     })
 }
 
-fn check_image(wanted: &ImageMatch, view: &View<'_>, vars: &Vars) -> Result<Vec<Difference>, String> {
+fn check_image(
+    wanted: &ImageMatch,
+    view: &View<'_>,
+    vars: &Vars,
+) -> Result<Vec<Difference>, String> {
     let Some(image) = view.image() else {
         return Ok(vec![Difference::new("image", "an image", view.summary())]);
     };
@@ -652,7 +686,11 @@ fn check_image(wanted: &ImageMatch, view: &View<'_>, vars: &Vars) -> Result<Vec<
     if let Some(len) = &wanted.len {
         let len = int_from_json(&json_of(len), vars)?;
         if len != image.len() as i128 {
-            found.push(Difference::new("image", format!("{len} bytes"), format!("{} bytes", image.len())));
+            found.push(Difference::new(
+                "image",
+                format!("{len} bytes"),
+                format!("{} bytes", image.len()),
+            ));
         }
     }
     if let Some(commit_seq) = &wanted.commit_seq {
@@ -686,7 +724,11 @@ fn check_image(wanted: &ImageMatch, view: &View<'_>, vars: &Vars) -> Result<Vec<
 /// What a database header promises about the whole file.
 fn sound_header(image: &[u8]) -> Result<(), String> {
     if !image.starts_with(b"SQLite format 3\0") || image.len() < 100 {
-        return Err(format!("{} bytes that start with {}", image.len(), hex(&image[..image.len().min(16)])));
+        return Err(format!(
+            "{} bytes that start with {}",
+            image.len(),
+            hex(&image[..image.len().min(16)])
+        ));
     }
     let page_size = match u16::from_be_bytes([image[16], image[17]]) {
         1 => 65536,
@@ -694,7 +736,10 @@ fn sound_header(image: &[u8]) -> Result<(), String> {
     };
     let pages = u32::from_be_bytes([image[28], image[29], image[30], image[31]]) as usize;
     if page_size < 512 || !page_size.is_power_of_two() || pages * page_size != image.len() {
-        return Err(format!("{} bytes, though the header says {pages} pages of {page_size}", image.len()));
+        return Err(format!(
+            "{} bytes, though the header says {pages} pages of {page_size}",
+            image.len()
+        ));
     }
     Ok(())
 }
@@ -702,13 +747,16 @@ fn sound_header(image: &[u8]) -> Result<(), String> {
 fn event_matches(wanted: &EventMatch, event: &DynamicMessage, vars: &Vars) -> Result<bool, String> {
     if let Some(commit_seq) = &wanted.commit {
         let commit_seq = int_from_json(&json_of(commit_seq), vars)?;
-        return Ok(event.msg("commit").is_some_and(|commit| commit.int("commit_seq") == commit_seq));
+        return Ok(event
+            .msg("commit")
+            .is_some_and(|commit| commit.int("commit_seq") == commit_seq));
     }
     if !wanted.autosave.is_empty() {
         let Some(autosave) = event.msg("autosave") else {
             return Ok(false);
         };
-        let mut same = i128::from(proto::enum_number("AutosavePhase", &wanted.autosave)?) == autosave.int("phase");
+        let mut same = i128::from(proto::enum_number("AutosavePhase", &wanted.autosave)?)
+            == autosave.int("phase");
         if let Some(commit_seq) = &wanted.commit_seq {
             same &= int_from_json(&json_of(commit_seq), vars)? == autosave.int("commit_seq");
         }
@@ -752,15 +800,14 @@ fn pattern_row(row: &Json, vars: &Vars) -> Result<Vec<Pattern>, String> {
 }
 
 fn row_matches(wanted: &[Pattern], cells: &[Cell]) -> bool {
-    wanted.len() == cells.len() && wanted.iter().zip(cells).all(|(wanted, cell)| wanted.matches(cell))
+    wanted.len() == cells.len()
+        && wanted.iter().zip(cells).all(|(wanted, cell)| wanted.matches(cell))
 }
 
 /// Expected and actual text if the rows differ: all rows if they are few, otherwise the first that differs.
 fn compare_rows(wanted: &[Vec<Pattern>], actual: &[Vec<Cell>]) -> Option<(String, String)> {
-    let different = wanted
-        .iter()
-        .zip(actual)
-        .position(|(wanted, cells)| !row_matches(wanted, cells));
+    let different =
+        wanted.iter().zip(actual).position(|(wanted, cells)| !row_matches(wanted, cells));
     if different.is_none() && wanted.len() == actual.len() {
         return None;
     }
@@ -854,11 +901,11 @@ fn first_unlike(wanted: &Json, actual: &Json, path: &str) -> Option<String> {
             let path = format!("{path}.{name}");
             first_unlike(value, actual.get(name).unwrap_or(&Json::Null), &path)
         }),
-        (Json::Array(wanted), Json::Array(actual)) if wanted.len() == actual.len() => wanted
-            .iter()
-            .zip(actual)
-            .enumerate()
-            .find_map(|(index, (wanted, actual))| first_unlike(wanted, actual, &format!("{path}[{index}]"))),
+        (Json::Array(wanted), Json::Array(actual)) if wanted.len() == actual.len() => {
+            wanted.iter().zip(actual).enumerate().find_map(|(index, (wanted, actual))| {
+                first_unlike(wanted, actual, &format!("{path}[{index}]"))
+            })
+        }
         (Json::String(text), Json::Number(number)) | (Json::Number(number), Json::String(text))
             if *text == number.to_string() =>
         {
@@ -881,18 +928,16 @@ mod tests {
     use crate::case;
 
     fn exec_answer(exec: Json) -> Answer {
-        let response =
-            proto::from_json("Response", &json!({"state": {"in_transaction": true, "commit_seq": "3"}, "exec": exec}))
-                .unwrap();
+        let response = proto::from_json(
+            "Response",
+            &json!({"state": {"in_transaction": true, "commit_seq": "3"}, "exec": exec}),
+        )
+        .unwrap();
         let rows = response
             .msg("exec")
             .and_then(|exec| exec.msg("batch"))
             .map(|batch| crate::batch::decode(batch).unwrap());
-        Answer {
-            response,
-            attachments: Vec::new(),
-            rows,
-        }
+        Answer { response, attachments: Vec::new(), rows }
     }
 
     /// 1, 2 in column a
@@ -942,15 +987,24 @@ mod tests {
             (json!({"error": {"code": "INVALID"}}), vec!["error"]),
             (json!({"layout": [{"uniform": "INTEGER", "int_width": 1, "ints": "01 02"}]}), vec![]),
             (json!({"layout": [{"int_width": 2}]}), vec!["layout"]),
-            (json!({"response": {"exec": {"batch": {"row_count": 2}}, "state": {"commit_seq": "3"}}}), vec![]),
+            (
+                json!({"response": {"exec": {"batch": {"row_count": 2}}, "state": {"commit_seq": "3"}}}),
+                vec![],
+            ),
             (json!({"response": {"exec": {"batch": {"row_count": 1}}}}), vec!["response"]),
         ] {
             assert_eq!(differing(&answer, step.clone()), members, "{step}");
         }
         let write = exec_answer(json!({"changes": "2", "last_insert_rowid": "-7", "cursor": 4}));
         for (step, members) in [
-            (json!({"changes": 2, "last_insert_rowid": "-7", "cursor": true, "rows": [], "columns": []}), vec![]),
-            (json!({"changes": null, "last_insert_rowid": null}), vec!["changes", "last_insert_rowid"]),
+            (
+                json!({"changes": 2, "last_insert_rowid": "-7", "cursor": true, "rows": [], "columns": []}),
+                vec![],
+            ),
+            (
+                json!({"changes": null, "last_insert_rowid": null}),
+                vec!["changes", "last_insert_rowid"],
+            ),
         ] {
             assert_eq!(differing(&write, step.clone()), members, "{step}");
         }
@@ -998,11 +1052,12 @@ mod tests {
 
     #[test]
     fn events_are_an_exact_list() {
-        let commit = |n: u64| proto::from_json("Event", &json!({"seq": "1", "commit": {"commit_seq": n.to_string()}})).unwrap();
-        let same = |wanted: Json, events: &[DynamicMessage]| {
-            check_events(wanted.as_array().unwrap(), events, &Vars::default())
+        let commit = |n: u64| {
+            proto::from_json("Event", &json!({"seq": "1", "commit": {"commit_seq": n.to_string()}}))
                 .unwrap()
-                .is_empty()
+        };
+        let same = |wanted: Json, events: &[DynamicMessage]| {
+            check_events(wanted.as_array().unwrap(), events, &Vars::default()).unwrap().is_empty()
         };
         assert!(same(json!([]), &[]));
         assert!(same(json!([{"commit": "1"}, {"commit": 2}]), &[commit(1), commit(2)]));

@@ -30,9 +30,7 @@ impl Vars {
 
     /// The value of a variable.
     pub fn get(&self, name: &str) -> Result<&Cell, String> {
-        self.values
-            .get(name)
-            .ok_or_else(|| format!("no variable {name:?} is set"))
+        self.values.get(name).ok_or_else(|| format!("no variable {name:?} is set"))
     }
 
     /// Replaces every `${…}`; `$${` stands for `${`.
@@ -51,9 +49,8 @@ impl Vars {
             }
             out.push_str(&rest[..at]);
             let inner = &rest[at + 2..];
-            let end = inner
-                .find('}')
-                .ok_or_else(|| format!("\"${{\" without \"}}\" in {text:?}"))?;
+            let end =
+                inner.find('}').ok_or_else(|| format!("\"${{\" without \"}}\" in {text:?}"))?;
             let expression = inner[..end].trim();
             match self.values.get(expression) {
                 Some(value) => out.push_str(&value.to_plain_text()),
@@ -74,11 +71,7 @@ impl Vars {
         } else {
             expression
         };
-        let mut parser = Parser {
-            vars: self,
-            source,
-            rest: source,
-        };
+        let mut parser = Parser { vars: self, source, rest: source };
         let value = parser.sum()?;
         if parser.rest.trim().is_empty() {
             Ok(value)
@@ -148,16 +141,12 @@ impl Parser<'_> {
         let (word, after) = rest.split_at(len);
         self.rest = after;
         if word.starts_with(|c: char| c.is_ascii_digit()) {
-            word.parse()
-                .map_err(|_| format!("{word:?} is no integer in {:?}", self.source))
+            word.parse().map_err(|_| format!("{word:?} is no integer in {:?}", self.source))
         } else if word.is_empty() {
             Err(format!("{:?} is no expression", self.source))
         } else {
             let value = self.vars.get(word)?;
-            value
-                .to_plain_text()
-                .parse()
-                .map_err(|_| format!("{word} = {value} is no integer"))
+            value.to_plain_text().parse().map_err(|_| format!("{word} = {value} is no integer"))
         }
     }
 

@@ -117,7 +117,8 @@ pub fn resolve(spec: &str) -> Result<Config, String> {
         let Some(program) = words.first() else {
             return Err("stdio: needs a command".to_owned());
         };
-        let name = Path::new(program).file_stem().map_or("stdio".into(), |stem| stem.to_string_lossy());
+        let name =
+            Path::new(program).file_stem().map_or("stdio".into(), |stem| stem.to_string_lossy());
         let mut config = short(Transport::Stdio, &name);
         config.command = words.clone();
         config.command[0] = locate(program, &here);
@@ -167,11 +168,7 @@ fn from_file(path: &Path, spec: &str) -> Result<Config, String> {
         transport: file.transport,
         command,
         env: file.env,
-        address: file
-            .address
-            .trim_start_matches("ws://")
-            .trim_start_matches("tcp://")
-            .to_owned(),
+        address: file.address.trim_start_matches("ws://").trim_start_matches("tcp://").to_owned(),
         package: dir.join(file.package),
         start_timeout: Duration::from_millis(file.start_timeout_ms),
         capabilities: file.capabilities,
@@ -188,9 +185,8 @@ fn from_environment(word: &str) -> Result<String, String> {
     let Some((before, rest)) = word.split_once("${") else {
         return Ok(word.to_owned());
     };
-    let (inner, after) = rest
-        .split_once('}')
-        .ok_or_else(|| format!("\"${{\" without \"}}\" in {word:?}"))?;
+    let (inner, after) =
+        rest.split_once('}').ok_or_else(|| format!("\"${{\" without \"}}\" in {word:?}"))?;
     let (name, default) = match inner.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (inner, None),
@@ -228,7 +224,10 @@ mod tests {
         assert_eq!(config.name, "engine");
 
         let config = resolve("ws://127.0.0.1:1/path").unwrap();
-        assert_eq!((config.transport, config.address.as_str()), (Transport::Ws, "127.0.0.1:1/path"));
+        assert_eq!(
+            (config.transport, config.address.as_str()),
+            (Transport::Ws, "127.0.0.1:1/path")
+        );
 
         assert!(resolve("stdio:").is_err());
         assert!(resolve("no/such/impl.json").is_err());

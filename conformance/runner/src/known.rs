@@ -86,11 +86,7 @@ impl KnownFailures {
             let state = words.next();
             let rest = words.collect::<Vec<_>>().join(" ");
             let mut fault = |message: String| {
-                list.faults.push(Fault {
-                    line,
-                    pattern: pattern.clone(),
-                    message,
-                });
+                list.faults.push(Fault { line, pattern: pattern.clone(), message });
             };
             let state = match state {
                 Some("fail") => State::Fail,
@@ -116,33 +112,21 @@ impl KnownFailures {
             {
                 fault(format!("the entry ended on {date}"));
             }
-            list.entries.push(Entry {
-                line,
-                pattern,
-                state,
-                reason,
-                wide,
-            });
+            list.entries.push(Entry { line, pattern, state, reason, wide });
         }
         list
     }
 
     /// The entry for a case: the last one that matches.
     pub fn entry(&self, id: &str) -> Option<&Entry> {
-        self.entries
-            .iter()
-            .rev()
-            .find(|entry| glob::matches(&entry.pattern, id))
+        self.entries.iter().rev().find(|entry| glob::matches(&entry.pattern, id))
     }
 
     /// What is wrong with the list, given every id of the suite (not only the selected ones).
     pub fn faults<'a>(&self, ids: impl Iterator<Item = &'a str> + Clone) -> Vec<Fault> {
         let mut faults = self.faults.clone();
         for entry in &self.entries {
-            let count = ids
-                .clone()
-                .filter(|id| glob::matches(&entry.pattern, id))
-                .count();
+            let count = ids.clone().filter(|id| glob::matches(&entry.pattern, id)).count();
             let message = if count == 0 {
                 "the pattern matches nothing".to_owned()
             } else if count > WIDE && !entry.wide {
@@ -150,11 +134,7 @@ impl KnownFailures {
             } else {
                 continue;
             };
-            faults.push(Fault {
-                line: entry.line,
-                pattern: entry.pattern.clone(),
-                message,
-            });
+            faults.push(Fault { line: entry.line, pattern: entry.pattern.clone(), message });
         }
         faults.sort_by_key(|fault| fault.line);
         faults
@@ -249,7 +229,10 @@ mod tests {
     #[test]
     fn row_fail_with_a_promised_error() {
         let entry = only("a/b  fail  INVALID/SQL_ERROR: driver cuts at NUL");
-        assert_eq!(judge(Observed::Fail(Some("INVALID/SQL_ERROR")), Some(&entry)), Judgement::Known);
+        assert_eq!(
+            judge(Observed::Fail(Some("INVALID/SQL_ERROR")), Some(&entry)),
+            Judgement::Known
+        );
         assert!(red(&judge(Observed::Fail(Some("INTERNAL/ENGINE_DEFECT")), Some(&entry))));
         assert!(red(&judge(Observed::Fail(None), Some(&entry))));
     }

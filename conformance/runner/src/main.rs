@@ -74,8 +74,9 @@ fn try_main() -> Result<u8, String> {
     let mut args = parse(words)?;
     let root = match &args.cases {
         Some(root) => root.clone(),
-        None => find_up("conformance/cases")
-            .ok_or_else(|| "no conformance/cases in this directory or above it; say --cases".to_owned())?,
+        None => find_up("conformance/cases").ok_or_else(|| {
+            "no conformance/cases in this directory or above it; say --cases".to_owned()
+        })?,
     };
     match command.as_str() {
         "fmt" => return format(&root, args.check),
@@ -98,15 +99,11 @@ fn try_main() -> Result<u8, String> {
         eprintln!("{} cases", selected.len());
         return Ok(if selected.is_empty() { NOTHING } else { 0 });
     }
-    let spec = args
-        .implementation
-        .clone()
-        .ok_or_else(|| "--impl is missing; see --help".to_owned())?;
+    let spec =
+        args.implementation.clone().ok_or_else(|| "--impl is missing; see --help".to_owned())?;
     let config = implementation::resolve(&spec)?;
     args.options.jobs = args.jobs.or(config.jobs).unwrap_or_else(|| {
-        std::thread::available_parallelism()
-            .map_or(1, std::num::NonZero::get)
-            .min(4)
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(4)
     });
     execute(&config, &args, &all)
 }
@@ -114,7 +111,9 @@ fn try_main() -> Result<u8, String> {
 fn execute(config: &Config, args: &Args, all: &[Loaded]) -> Result<u8, String> {
     let known_path = args.known.clone().or_else(|| config.known_failures.clone());
     let known_text = match &known_path {
-        Some(path) => std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?,
+        Some(path) => {
+            std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?
+        }
         None => String::new(),
     };
     let known = KnownFailures::parse(&known_text, &run::today());
@@ -127,10 +126,10 @@ fn execute(config: &Config, args: &Args, all: &[Loaded]) -> Result<u8, String> {
     if args.update_known && (selective || known_path.is_none()) {
         return Err("--update-known needs a list and works on whole runs only".to_owned());
     }
-    if args.options.bless {
-        if let Some(code) = refuse_to_bless(config, args, all, &known)? {
-            return Ok(code);
-        }
+    if args.options.bless
+        && let Some(code) = refuse_to_bless(config, args, all, &known)?
+    {
+        return Ok(code);
     }
 
     let finished = match run::run(config, &args.options, all, &known) {
@@ -146,7 +145,9 @@ fn execute(config: &Config, args: &Args, all: &[Loaded]) -> Result<u8, String> {
         print!("{text}");
     }
     let save = |path: &Option<PathBuf>, text: String| match path {
-        Some(path) => std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display())),
+        Some(path) => {
+            std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+        }
         None => Ok(()),
     };
     save(&args.junit, report::junit(&finished))?;
@@ -167,7 +168,12 @@ fn execute(config: &Config, args: &Args, all: &[Loaded]) -> Result<u8, String> {
 }
 
 /// Results may only be written down while everything else is in order.
-fn refuse_to_bless(config: &Config, args: &Args, all: &[Loaded], known: &KnownFailures) -> Result<Option<u8>, String> {
+fn refuse_to_bless(
+    config: &Config,
+    args: &Args,
+    all: &[Loaded],
+    known: &KnownFailures,
+) -> Result<Option<u8>, String> {
     if args.options.run.is_empty() {
         return Err("--bless needs the cases it is for".to_owned());
     }
@@ -184,7 +190,9 @@ fn refuse_to_bless(config: &Config, args: &Args, all: &[Loaded], known: &KnownFa
         Ok(finished) => {
             let failed = finished.report.totals.unwrap_or_default().failed;
             if failed > 0 {
-                return Err(format!("--bless refuses: {failed} cases outside of the selection fail"));
+                return Err(format!(
+                    "--bless refuses: {failed} cases outside of the selection fail"
+                ));
             }
             Ok(None)
         }
@@ -200,10 +208,12 @@ fn bless(finished: &Finished) -> Result<(), String> {
             continue;
         }
         let complain = |why: String| format!("{}: {why}", loaded.file.display());
-        let text = std::fs::read_to_string(&*loaded.file).map_err(|error| complain(error.to_string()))?;
+        let text =
+            std::fs::read_to_string(&*loaded.file).map_err(|error| complain(error.to_string()))?;
         let mut json = serde_json::from_str(&text).map_err(|error| complain(error.to_string()))?;
         written += edit::bless(&mut json, loaded.index, &played.blessings).map_err(complain)?;
-        std::fs::write(&*loaded.file, edit::format_json(&json)).map_err(|error| complain(error.to_string()))?;
+        std::fs::write(&*loaded.file, edit::format_json(&json))
+            .map_err(|error| complain(error.to_string()))?;
     }
     eprintln!("{written} expectations written; review them like code");
     Ok(())
@@ -228,12 +238,13 @@ fn coverage(root: &Path, all: &[Loaded]) -> Result<u8, String> {
     let path = find_up("docs/protocol/anchors.md")
         .or_else(|| root.parent()?.parent().map(|top| top.join("docs/protocol/anchors.md")))
         .ok_or_else(|| "docs/protocol/anchors.md is not here".to_owned())?;
-    let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let anchors: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-        .collect();
-    let tested = |anchor: &str| all.iter().filter(|loaded| loaded.case.spec.iter().any(|spec| spec == anchor)).count();
+    let text =
+        std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let anchors: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let tested = |anchor: &str| {
+        all.iter().filter(|loaded| loaded.case.spec.iter().any(|spec| spec == anchor)).count()
+    };
     let without: Vec<&&str> = anchors.iter().filter(|anchor| tested(anchor) == 0).collect();
     for anchor in &without {
         println!("{anchor}");
@@ -289,7 +300,8 @@ fn profile(root: &Path, names: &[String]) -> Result<Option<Vec<String>>, String>
         return Ok(None);
     }
     let path = root.join("../v1/profiles.json");
-    let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text =
+        std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let profiles: std::collections::BTreeMap<String, Vec<String>> =
         serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut patterns = Vec::new();
@@ -310,14 +322,13 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
     args.options.progress = std::io::stderr().is_terminal();
     while let Some(word) = words.next() {
         let (flag, attached) = match word.split_once('=') {
-            Some((flag, value)) if flag.starts_with("--") => (flag.to_owned(), Some(value.to_owned())),
+            Some((flag, value)) if flag.starts_with("--") => {
+                (flag.to_owned(), Some(value.to_owned()))
+            }
             _ => (word.clone(), None),
         };
         let mut value = || {
-            attached
-                .clone()
-                .or_else(|| words.next())
-                .ok_or_else(|| format!("{flag} needs a value"))
+            attached.clone().or_else(|| words.next()).ok_or_else(|| format!("{flag} needs a value"))
         };
         match flag.as_str() {
             "--impl" => args.implementation = Some(value()?),
@@ -327,14 +338,16 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
             "--since" => args.options.since = Some(value()?),
             "--level" => {
                 let name = value()?;
-                args.options.level = Some(Level::from_str_name(&name).ok_or_else(|| format!("no level {name:?}"))?);
+                args.options.level =
+                    Some(Level::from_str_name(&name).ok_or_else(|| format!("no level {name:?}"))?);
             }
             "--require" => args.options.require.extend(value()?.split(',').map(str::to_owned)),
             "--strict" => args.options.strict = true,
             "--shuffle" => args.options.shuffle = Some(number(&value()?)?),
             "--shard" => {
                 let text = value()?;
-                let (index, count) = text.split_once('/').ok_or_else(|| format!("{text:?} is no I/N"))?;
+                let (index, count) =
+                    text.split_once('/').ok_or_else(|| format!("{text:?} is no I/N"))?;
                 let (index, count) = (number(index)?, number(count)?);
                 if index == 0 || index > count {
                     return Err(format!("there is no shard {text}"));
@@ -361,7 +374,9 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
             "--list" => args.list = true,
             "--check" => args.check = true,
             "--quiet" => args.quiet = true,
-            flag if flag.starts_with('-') => return Err(format!("unknown option {flag}; see --help")),
+            flag if flag.starts_with('-') => {
+                return Err(format!("unknown option {flag}; see --help"));
+            }
             _ => args.options.run.push(pattern(&word)),
         }
     }

@@ -115,7 +115,10 @@ pub fn probe(target: &mut dyn Target, timeout: Duration) -> Result<Facts, String
     let deadline = Instant::now() + timeout;
     let link = target.connect(&OpenOptions::default(), deadline)?;
     let mut session = Session::new(link, Recorder::new("probe", None));
-    let request = proto::from_json("Request", &json!({"init": {"minor": HIGHEST_MINOR, "host_name": env!("CARGO_PKG_NAME")}}))?;
+    let request = proto::from_json(
+        "Request",
+        &json!({"init": {"minor": HIGHEST_MINOR, "host_name": env!("CARGO_PKG_NAME")}}),
+    )?;
     let token = session.send(request, Vec::new(), None)?;
     let facts = session
         .wait(token, deadline)
@@ -130,11 +133,7 @@ pub fn probe(target: &mut dyn Target, timeout: Duration) -> Result<Facts, String
         });
     let facts = facts.map_err(|why| {
         let stderr = session.link.stderr();
-        if stderr.trim().is_empty() {
-            why
-        } else {
-            format!("{why}\nstderr: {}", stderr.trim())
-        }
+        if stderr.trim().is_empty() { why } else { format!("{why}\nstderr: {}", stderr.trim()) }
     })?;
     if let Ok(close) = proto::from_json("Request", &json!({"close": {}}))
         && let Ok(token) = session.send(close, Vec::new(), None)
@@ -278,10 +277,7 @@ impl Player<'_> {
         self.connect()?;
         if !case.no_init {
             let init = case.init.clone().unwrap_or_default();
-            let step = Step {
-                init: Some(init),
-                ..Step::default()
-            };
+            let step = Step { init: Some(init), ..Step::default() };
             self.one_request(&step)?;
         }
         self.steps(&case.steps, "steps", "/steps")?;
@@ -330,11 +326,7 @@ impl Player<'_> {
         } else if let Some(init) = &step.reopen {
             self.close_link();
             self.connect()?;
-            let opening = Step {
-                reopen: None,
-                init: Some(init.clone()),
-                ..step.clone()
-            };
+            let opening = Step { reopen: None, init: Some(init.clone()), ..step.clone() };
             self.one_request(&opening)?;
         } else if step.crash {
             self.session()?.link.kill();
@@ -391,7 +383,8 @@ impl Player<'_> {
         let spoken_for = |label: &str| {
             let options = group.one_of.iter().flat_map(|one_of| &one_of.options);
             !label.is_empty()
-                && (group.answers.contains_key(label) || options.into_iter().any(|option| option.answers.contains_key(label)))
+                && (group.answers.contains_key(label)
+                    || options.into_iter().any(|option| option.answers.contains_key(label)))
         };
         for (sent, answers) in &answered {
             self.at = sent.at.clone();
@@ -417,7 +410,13 @@ impl Player<'_> {
     }
 
     /// Sends steps, groups and repetitions without reading anything.
-    fn send_all(&mut self, steps: &[Step], path: &str, pointer: &str, sent: &mut Vec<Sent>) -> Result<(), Trouble> {
+    fn send_all(
+        &mut self,
+        steps: &[Step],
+        path: &str,
+        pointer: &str,
+        sent: &mut Vec<Sent>,
+    ) -> Result<(), Trouble> {
         for (index, step) in steps.iter().enumerate() {
             let (at, pointer) = (format!("{path}[{index}]"), format!("{pointer}/{index}"));
             let count = match &step.repeat {
@@ -434,7 +433,12 @@ impl Player<'_> {
                 if step.steps.is_empty() {
                     sent.push(self.send(step, &at, &pointer)?);
                 } else {
-                    self.send_all(&step.steps, &format!("{at}.steps"), &format!("{pointer}/steps"), sent)?;
+                    self.send_all(
+                        &step.steps,
+                        &format!("{at}.steps"),
+                        &format!("{pointer}/steps"),
+                        sent,
+                    )?;
                 }
             }
             if let (Some(outer), true) = (outer, count.is_some()) {
@@ -444,7 +448,11 @@ impl Player<'_> {
         Ok(())
     }
 
-    fn compare_labelled(&self, group: &Step, answered: &[(Sent, Vec<Answer>)]) -> Result<Vec<Difference>, Trouble> {
+    fn compare_labelled(
+        &self,
+        group: &Step,
+        answered: &[(Sent, Vec<Answer>)],
+    ) -> Result<Vec<Difference>, Trouble> {
         let mut differences = Vec::new();
         for (label, wanted) in &group.answers {
             let (sent, answers) = answered
@@ -473,10 +481,7 @@ impl Player<'_> {
             if raw.length_prefix.is_some() {
                 self.disorderly = true;
             }
-            let options = SendOptions {
-                length_prefix: raw.length_prefix,
-                as_text: raw.as_text,
-            };
+            let options = SendOptions { length_prefix: raw.length_prefix, as_text: raw.as_text };
             let awaited = id.filter(|_| !silent && step.transport_ends != Some(true));
             let token = self.session()?.send_message(&message, options, raw.legal, awaited)?;
             if let (Some(id), false) = (id, label.is_empty()) {
@@ -538,11 +543,13 @@ impl Player<'_> {
         }
         let step = &sent.step;
         let view = View::of(answers);
-        let mut differences = self.compare(step, &view, answers, &sent.vars, lenient || step.one_of.is_some())?;
+        let mut differences =
+            self.compare(step, &view, answers, &sent.vars, lenient || step.one_of.is_some())?;
         if let Some(one_of) = &step.one_of {
             let mut tried = Vec::new();
             for option in &one_of.options {
-                let found = self.compare(option, &view, answers, &sent.vars, step.error.is_some())?;
+                let found =
+                    self.compare(option, &view, answers, &sent.vars, step.error.is_some())?;
                 if found.is_empty() {
                     tried.clear();
                     break;
@@ -606,11 +613,8 @@ impl Player<'_> {
         let Some(response) = view.response.and_then(|response| response.msg("exec_batch")) else {
             return Ok(Vec::new());
         };
-        let items: Vec<&DynamicMessage> = response
-            .items("items")
-            .iter()
-            .filter_map(prost_reflect::Value::as_message)
-            .collect();
+        let items: Vec<&DynamicMessage> =
+            response.items("items").iter().filter_map(prost_reflect::Value::as_message).collect();
         let mut differences = Vec::new();
         let mut index = 0;
         let context = Context { vars, dir: &self.dir };
@@ -629,7 +633,8 @@ impl Player<'_> {
             if let Some(one_of) = &statement.one_of {
                 let mut tried = Vec::new();
                 for option in &one_of.options {
-                    let differences = expect::check(option, &view, context.vars, statement.error.is_some())?;
+                    let differences =
+                        expect::check(option, &view, context.vars, statement.error.is_some())?;
                     if differences.is_empty() {
                         tried.clear();
                         break;
@@ -638,10 +643,8 @@ impl Player<'_> {
                 }
                 found.extend(no_option(tried));
             }
-            if let Some(at) = batch
-                .statements
-                .iter()
-                .position(|candidate| std::ptr::eq(candidate, statement))
+            if let Some(at) =
+                batch.statements.iter().position(|candidate| std::ptr::eq(candidate, statement))
             {
                 let step = format!("{pointer}/exec_batch/statements/{at}");
                 blessings.extend(found.iter().filter_map(|difference| blessing(&step, difference)));
@@ -721,7 +724,9 @@ impl Player<'_> {
 
     /// Differences end the case, unless they are to be written into it.
     fn settle(&self, differences: Vec<Difference>) -> Result<(), Trouble> {
-        if differences.is_empty() || self.bless && differences.iter().all(|difference| difference.blessed.is_some()) {
+        if differences.is_empty()
+            || self.bless && differences.iter().all(|difference| difference.blessed.is_some())
+        {
             Ok(())
         } else {
             Err(Trouble::Differences(differences))
@@ -737,7 +742,9 @@ impl Player<'_> {
             facts = session.facts.clone();
             facts.insert("messages_sent".to_owned(), json!(session.messages_sent));
             facts.insert("messages_received".to_owned(), json!(session.messages_received));
-            if wanted.iter().all(|(name, value)| facts.get(name) == Some(value)) || !session.poll(until) {
+            if wanted.iter().all(|(name, value)| facts.get(name) == Some(value))
+                || !session.poll(until)
+            {
                 return Ok(facts);
             }
         }
@@ -803,7 +810,8 @@ impl Player<'_> {
             return Ok(());
         }
         if session.is_open() {
-            let close = proto::from_json("Request", &json!({ "close": { "discard_unsaved": true } }))?;
+            let close =
+                proto::from_json("Request", &json!({ "close": { "discard_unsaved": true } }))?;
             let token = session.send(close, Vec::new(), None)?;
             let answers = session.wait(token, self.deadline)?;
             if let Some(error) = answers.last().and_then(|answer| answer.response.msg("error")) {
@@ -831,7 +839,12 @@ impl Player<'_> {
                         error: None,
                     }]));
                 }
-                None => return Err(Stop::Timeout("the process to exit after the end of its stdin".to_owned()).into()),
+                None => {
+                    return Err(Stop::Timeout(
+                        "the process to exit after the end of its stdin".to_owned(),
+                    )
+                    .into());
+                }
             }
         }
         Ok(())
@@ -847,10 +860,8 @@ impl Player<'_> {
             worker_script: (!case.worker_script.is_empty()).then(|| case.worker_script.clone()),
         };
         self.disorderly = options.preamble.is_some() || options.worker_script.is_some();
-        let link: Box<dyn Link> = self
-            .target
-            .connect(&options, self.deadline)
-            .map_err(Trouble::Unreachable)?;
+        let link: Box<dyn Link> =
+            self.target.connect(&options, self.deadline).map_err(Trouble::Unreachable)?;
         let recorder = Recorder::new(&self.loaded.id, self.setting.trace.clone());
         self.session = Some(Session::new(link, recorder));
         Ok(())
@@ -881,7 +892,11 @@ impl Player<'_> {
         }
     }
 
-    fn explain(&mut self, trouble: Trouble, budget: Duration) -> (Ending, Vec<String>, Option<String>) {
+    fn explain(
+        &mut self,
+        trouble: Trouble,
+        budget: Duration,
+    ) -> (Ending, Vec<String>, Option<String>) {
         match trouble {
             Trouble::Differences(differences) => {
                 let mut lines = Vec::new();
@@ -894,7 +909,9 @@ impl Player<'_> {
                 (Ending::Fail, lines, error)
             }
             Trouble::Case(why) => (Ending::Fail, vec![format!("the case is wrong: {why}")], None),
-            Trouble::Unreachable(why) => (Ending::Crash, vec![format!("no connection: {why}")], None),
+            Trouble::Unreachable(why) => {
+                (Ending::Crash, vec![format!("no connection: {why}")], None)
+            }
             Trouble::Stop(Stop::Closed(reason)) => (
                 Ending::Fail,
                 vec![format!("the engine ended the session: {}", error_summary(&reason))],
@@ -945,10 +962,7 @@ impl Player<'_> {
     }
 
     fn context(&self) -> Context<'_> {
-        Context {
-            vars: &self.vars,
-            dir: &self.dir,
-        }
+        Context { vars: &self.vars, dir: &self.dir }
     }
 
     fn session(&mut self) -> Result<&mut Session, Trouble> {
@@ -960,9 +974,7 @@ impl Player<'_> {
 
 /// True if a case lets time pass.
 fn uses_clock(steps: &[Step]) -> bool {
-    steps
-        .iter()
-        .any(|step| step.advance_ms.is_some() || uses_clock(&step.steps))
+    steps.iter().any(|step| step.advance_ms.is_some() || uses_clock(&step.steps))
 }
 
 fn is_request(step: &Step) -> bool {
@@ -1006,7 +1018,12 @@ fn no_option(tried: Vec<Vec<Difference>>) -> Option<Difference> {
         .map(|(index, differences)| {
             let parts: Vec<String> = differences
                 .iter()
-                .map(|difference| format!("{} expected {}, actual {}", difference.member, difference.expected, difference.actual))
+                .map(|difference| {
+                    format!(
+                        "{} expected {}, actual {}",
+                        difference.member, difference.expected, difference.actual
+                    )
+                })
                 .collect();
             format!("option {index}: {}", parts.join("; "))
         })
@@ -1026,10 +1043,12 @@ fn describe(stop: &Stop, session: &mut Session) -> String {
         Stop::Timeout(what) => format!("no answer in time: the runner waits for {what}"),
         Stop::Garbage(what) => what.clone(),
         Stop::Closed(reason) => format!("the engine ended the session: {}", error_summary(reason)),
-        Stop::Ended(how) => match session.link.exit_code(Instant::now() + Duration::from_millis(500)) {
-            Some(code) => format!("the implementation is gone: {how}; exit status {code}"),
-            None => format!("the implementation is gone: {how}"),
-        },
+        Stop::Ended(how) => {
+            match session.link.exit_code(Instant::now() + Duration::from_millis(500)) {
+                Some(code) => format!("the implementation is gone: {how}; exit status {code}"),
+                None => format!("the implementation is gone: {how}"),
+            }
+        }
     }
 }
 

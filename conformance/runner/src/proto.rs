@@ -4,11 +4,14 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage as _, SerializeOptions, Value};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage as _, SerializeOptions, Value,
+};
 use serde_json::Value as Json;
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    DescriptorPool::decode(lix_engine_proto::FILE_DESCRIPTOR_SET).expect("the embedded descriptor set is whole")
+    DescriptorPool::decode(lix_engine_proto::FILE_DESCRIPTOR_SET)
+        .expect("the embedded descriptor set is whole")
 });
 
 /// The descriptor of a message of `lix.engine.v1`.
@@ -142,10 +145,7 @@ impl Fields for DynamicMessage {
             .oneofs()
             .find(|candidate| candidate.name() == oneof)
             .unwrap_or_else(|| panic!("{} has no oneof {oneof}", descriptor.name()));
-        oneof
-            .fields()
-            .find(|field| self.has_field(field))
-            .map(|field| field.name().to_owned())
+        oneof.fields().find(|field| self.has_field(field)).map(|field| field.name().to_owned())
     }
 }
 
@@ -197,7 +197,11 @@ mod tests {
 
     #[test]
     fn fields_by_name() {
-        let frame = from_json("Frame", &json!({"id": 3, "response": {"exec": {"changes": "0", "cursor": 5}}})).unwrap();
+        let frame = from_json(
+            "Frame",
+            &json!({"id": 3, "response": {"exec": {"changes": "0", "cursor": 5}}}),
+        )
+        .unwrap();
         let response = frame.msg("response").unwrap();
         assert_eq!(frame.which("body").as_deref(), Some("response"));
         assert_eq!(response.which("outcome").as_deref(), Some("exec"));

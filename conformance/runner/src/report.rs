@@ -27,7 +27,9 @@ pub fn human(finished: &Finished, spec: &str) -> String {
     );
 
     for (suite, results) in by_suite(report) {
-        let count = |wanted: &dyn Fn(&CaseResult) -> bool| results.iter().filter(|result| wanted(result)).count();
+        let count = |wanted: &dyn Fn(&CaseResult) -> bool| {
+            results.iter().filter(|result| wanted(result)).count()
+        };
         let parts = [
             (count(&|r| r.verdict() == Verdict::Green && r.outcome() == Outcome::Pass), "passed"),
             (count(&|r| r.verdict() == Verdict::Red), "FAILED"),
@@ -53,7 +55,8 @@ pub fn human(finished: &Finished, spec: &str) -> String {
         (Verdict::Known, "Known failures"),
     ];
     for (verdict, heading) in groups {
-        let members: Vec<&CaseResult> = report.results.iter().filter(|r| r.verdict() == verdict).collect();
+        let members: Vec<&CaseResult> =
+            report.results.iter().filter(|r| r.verdict() == verdict).collect();
         if members.is_empty() {
             continue;
         }
@@ -61,11 +64,7 @@ pub fn human(finished: &Finished, spec: &str) -> String {
         for result in members {
             if verdict == Verdict::Known {
                 let why = if result.outcome() == Outcome::Skipped { "not run" } else { "failed" };
-                let _ = writeln!(
-                    out,
-                    "  {} {why}, listed as {}",
-                    result.id, result.known_failure
-                );
+                let _ = writeln!(out, "  {} {why}, listed as {}", result.id, result.known_failure);
             } else {
                 failure(&mut out, finished, result, spec);
             }
@@ -100,9 +99,12 @@ pub fn junit(finished: &Finished) -> String {
     let report = &finished.report;
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
     for (suite, results) in by_suite(report) {
-        let count = |wanted: &dyn Fn(&CaseResult) -> bool| results.iter().filter(|result| wanted(result)).count();
+        let count = |wanted: &dyn Fn(&CaseResult) -> bool| {
+            results.iter().filter(|result| wanted(result)).count()
+        };
         let red = |result: &CaseResult| result.verdict() == Verdict::Red;
-        let broke = |result: &CaseResult| matches!(result.outcome(), Outcome::Crash | Outcome::Timeout);
+        let broke =
+            |result: &CaseResult| matches!(result.outcome(), Outcome::Crash | Outcome::Timeout);
         let ms: u64 = results.iter().map(|result| result.duration_ms).sum();
         let _ = writeln!(
             out,
@@ -190,11 +192,8 @@ fn failure(out: &mut String, finished: &Finished, result: &CaseResult, spec: &st
     for line in result.message.lines() {
         let _ = writeln!(out, "    {}", shorten(line, 2000));
     }
-    let played = finished
-        .played
-        .iter()
-        .find(|(loaded, _)| loaded.id == result.id)
-        .map(|(_, played)| played);
+    let played =
+        finished.played.iter().find(|(loaded, _)| loaded.id == result.id).map(|(_, played)| played);
     if let Some(played) = played {
         if !played.breaches.is_empty() {
             let _ = writeln!(out, "    rules broken on the way:");
@@ -220,11 +219,7 @@ fn failure(out: &mut String, finished: &Finished, result: &CaseResult, spec: &st
 }
 
 fn quoted(spec: &str) -> String {
-    if spec.contains(' ') {
-        format!("'{spec}'")
-    } else {
-        spec.to_owned()
-    }
+    if spec.contains(' ') { format!("'{spec}'") } else { spec.to_owned() }
 }
 
 fn by_suite(report: &Report) -> BTreeMap<String, Vec<&CaseResult>> {
@@ -280,12 +275,7 @@ mod tests {
                     result("c/three", Outcome::Timeout, Verdict::Red),
                     result("c/four", Outcome::Skipped, Verdict::Known),
                 ],
-                totals: Some(Totals {
-                    passed: 1,
-                    failed: 2,
-                    skipped: 1,
-                    ..Totals::default()
-                }),
+                totals: Some(Totals { passed: 1, failed: 2, skipped: 1, ..Totals::default() }),
                 ..Report::default()
             },
             played: Vec::new(),
@@ -303,8 +293,12 @@ mod tests {
     #[test]
     fn junit_tells_failures_from_errors() {
         let xml = junit(&finished());
-        assert!(xml.contains("<testsuite name=\"a/b\" tests=\"2\" failures=\"1\" errors=\"0\" skipped=\"0\""));
-        assert!(xml.contains("<testsuite name=\"c\" tests=\"2\" failures=\"0\" errors=\"1\" skipped=\"1\""));
+        assert!(xml.contains(
+            "<testsuite name=\"a/b\" tests=\"2\" failures=\"1\" errors=\"0\" skipped=\"0\""
+        ));
+        assert!(xml.contains(
+            "<testsuite name=\"c\" tests=\"2\" failures=\"0\" errors=\"1\" skipped=\"1\""
+        ));
         assert!(xml.contains("expected [&lt;a&gt;]") && !xml.contains("[<a>]"));
     }
 

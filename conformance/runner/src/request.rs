@@ -93,7 +93,11 @@ impl Context<'_> {
     }
 
     /// The request of a step with a request-like verb; `target_of` resolves the label of a cancel.
-    pub fn request(&self, step: &Step, target_of: &dyn Fn(&str) -> Result<u32, String>) -> Result<Built, String> {
+    pub fn request(
+        &self,
+        step: &Step,
+        target_of: &dyn Fn(&str) -> Result<u32, String>,
+    ) -> Result<Built, String> {
         let mut attachments = Vec::new();
         let call = if step.exec.is_some() || step.exec_generated.is_some() {
             json!({ "exec": self.exec(step, &mut attachments)? })
@@ -174,7 +178,11 @@ impl Context<'_> {
     }
 
     /// `InitRequest` as ProtoJSON.
-    pub fn init(&self, init: &schema::Init, attachments: &mut Vec<Vec<u8>>) -> Result<Json, String> {
+    pub fn init(
+        &self,
+        init: &schema::Init,
+        attachments: &mut Vec<Vec<u8>>,
+    ) -> Result<Json, String> {
         let numbers = |enum_name: &str, names: &[String]| -> Result<Vec<i32>, String> {
             names.iter().map(|name| proto::enum_number(enum_name, name)).collect()
         };
@@ -187,7 +195,8 @@ impl Context<'_> {
         if !init.events.is_empty() || !init.commit_detail.is_empty() {
             let mut events = json!({ "kinds": numbers("EventKind", &init.events)? });
             if !init.commit_detail.is_empty() {
-                events["commit_detail"] = json!(proto::enum_number("CommitDetail", &init.commit_detail)?);
+                events["commit_detail"] =
+                    json!(proto::enum_number("CommitDetail", &init.commit_detail)?);
             }
             out["events"] = events;
         }
@@ -256,7 +265,8 @@ impl Context<'_> {
             Some(Content::Frame(frame)) => {
                 let mut json = self.fill_all(json_of_struct(frame))?;
                 if json.get("attachment_sizes").is_none() && !attachments.is_empty() {
-                    json["attachment_sizes"] = json!(attachments.iter().map(Vec::len).collect::<Vec<_>>());
+                    json["attachment_sizes"] =
+                        json!(attachments.iter().map(Vec::len).collect::<Vec<_>>());
                 }
                 let frame = proto::from_json("Frame", &json)?;
                 if id.is_none() {
@@ -276,7 +286,9 @@ impl Context<'_> {
             None => Vec::new(),
             Some(Source::Hex(digits)) => unhex(&self.vars.fill(digits)?)?,
             Some(Source::Base64(text)) => unbase64(text)?,
-            Some(Source::Generated(generated)) => xorshift32(generated.len as usize, generated.seed),
+            Some(Source::Generated(generated)) => {
+                xorshift32(generated.len as usize, generated.seed)
+            }
             Some(Source::Text(text)) => self.vars.fill(text)?.into_bytes(),
             Some(Source::Bind(name)) => match self.vars.get(name)? {
                 Cell::Blob(bytes) | Cell::Text(bytes) | Cell::TextRaw(bytes) => bytes.clone(),
@@ -284,17 +296,23 @@ impl Context<'_> {
             },
             Some(Source::File(file)) => {
                 let path = self.dir.join(&file.path);
-                let content = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                let content =
+                    std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
                 let digest = hex(&Sha256::digest(&content));
                 if digest != file.sha256 {
-                    return Err(format!("{} has SHA-256 {digest}, not {}", path.display(), file.sha256));
+                    return Err(format!(
+                        "{} has SHA-256 {digest}, not {}",
+                        path.display(),
+                        file.sha256
+                    ));
                 }
                 content
             }
         };
         let mut out = mutated(source, &bytes.mutations)?;
         if let Some(times) = &bytes.times {
-            let times = usize::try_from(self.number(&json_of(times))?).map_err(|_| "times is negative".to_owned())?;
+            let times = usize::try_from(self.number(&json_of(times))?)
+                .map_err(|_| "times is negative".to_owned())?;
             out = out.repeat(times);
         }
         Ok(out)
@@ -347,10 +365,7 @@ impl Context<'_> {
         Ok(match json {
             Json::String(text) => Json::String(self.vars.fill(&text)?),
             Json::Array(items) => Json::Array(
-                items
-                    .into_iter()
-                    .map(|item| self.fill_all(item))
-                    .collect::<Result<_, _>>()?,
+                items.into_iter().map(|item| self.fill_all(item)).collect::<Result<_, _>>()?,
             ),
             Json::Object(members) => Json::Object(
                 members
@@ -379,7 +394,9 @@ fn param(param: &Param, attachments: &mut Vec<Vec<u8>>) -> Result<Json, String> 
             json!({ "blob_attachment": attachments.len() - 1 })
         }
         Some(Cell::Blob(bytes)) => json!({ "blob": STANDARD.encode(bytes) }),
-        Some(Cell::TextRaw(_)) => return Err("text_raw is no parameter; cast a blob to text".to_owned()),
+        Some(Cell::TextRaw(_)) => {
+            return Err("text_raw is no parameter; cast a blob to text".to_owned());
+        }
     })
 }
 
@@ -420,11 +437,9 @@ mod tests {
         let step: Step = case::from_json("Step", &serde_json::from_str(step).unwrap()).unwrap();
         let mut vars = Vars::default();
         vars.set_int("c", 3);
-        let context = Context {
-            vars: &vars,
-            dir: Path::new("."),
-        };
-        context.request(&step, &|label| if label == "x" { Ok(70) } else { Err(format!("no {label}")) })
+        let context = Context { vars: &vars, dir: Path::new(".") };
+        context
+            .request(&step, &|label| if label == "x" { Ok(70) } else { Err(format!("no {label}")) })
     }
 
     #[test]
@@ -443,7 +458,10 @@ mod tests {
                 r#"{"exec_batch":{"statements":[{"exec":"a${i}","repeat":2}],"on_error":"CONTINUE"}}"#,
                 json!({"exec_batch": {"statements": [{"sql": "a0"}, {"sql": "a1"}], "on_error": "BATCH_ERROR_MODE_CONTINUE"}}),
             ),
-            (r#"{"fetch":{"cursor":"${c}","credit":2}}"#, json!({"fetch": {"cursor": 3, "credit": 2}})),
+            (
+                r#"{"fetch":{"cursor":"${c}","credit":2}}"#,
+                json!({"fetch": {"cursor": 3, "credit": 2}}),
+            ),
             (r#"{"cancel":{"label":"x"}}"#, json!({"cancel": {"target": 70}})),
             (
                 r#"{"request":{"exec":{"sql":"${c}"}},"scope":4}"#,
@@ -457,7 +475,10 @@ mod tests {
 
     #[test]
     fn blobs_travel_as_attachments() {
-        let built = built(r#"{"exec":"x","params":[{"hex":"01","attach":true},{"hex":"02","attach":true}]}"#).unwrap();
+        let built = built(
+            r#"{"exec":"x","params":[{"hex":"01","attach":true},{"hex":"02","attach":true}]}"#,
+        )
+        .unwrap();
         assert_eq!(built.attachments, [vec![1], vec![2]]);
         assert_eq!(
             proto::to_json(&built.request)["exec"]["params"],
@@ -470,11 +491,7 @@ mod tests {
         let raw = |json: Json| {
             let raw: schema::Raw = case::from_json("Raw", &json).unwrap();
             let vars = Vars::default();
-            Context {
-                vars: &vars,
-                dir: Path::new("."),
-            }
-            .raw(&raw)
+            Context { vars: &vars, dir: Path::new(".") }.raw(&raw)
         };
         let (message, id) = raw(json!({
             "frame": {"id": 7, "request": {"export": {}}}, "attachments": [{"hex": "0102"}], "append_hex": "f83f01",
@@ -484,7 +501,8 @@ mod tests {
         assert_eq!(crate::wire::attachment_sizes(&message.frame), Some(vec![2]));
         assert_eq!(message.frame[message.frame.len() - 3..], [0xf8, 0x3f, 0x01]);
 
-        let (message, id) = raw(json!({"hex": "0807", "mutations": [{"cut": 1}, {"flip": {"at": 0}}]})).unwrap();
+        let (message, id) =
+            raw(json!({"hex": "0807", "mutations": [{"cut": 1}, {"flip": {"at": 0}}]})).unwrap();
         assert_eq!((message.frame, id), (vec![0xf7], None));
         assert!(raw(json!({"hex": "", "mutations": [{"flip": {"at": 0}}]})).is_err());
     }

@@ -97,7 +97,8 @@ pub enum Refused {
 
 /// The selected cases, in the order in which they run.
 pub fn select(all: &[Loaded], options: &Options) -> Vec<Loaded> {
-    let any = |patterns: &[String], id: &str| patterns.iter().any(|pattern| glob::matches(pattern, id));
+    let any =
+        |patterns: &[String], id: &str| patterns.iter().any(|pattern| glob::matches(pattern, id));
     let mut selected: Vec<Loaded> = all
         .iter()
         .filter(|loaded| {
@@ -152,10 +153,9 @@ pub fn run(
         let obstacle = obstacle(&loaded, config, &setting.facts);
         match (obstacle, known.entry(&loaded.id)) {
             (Some(why), _) => {
-                let required = options
-                    .require
-                    .iter()
-                    .any(|capability| loaded.case.needs.contains(capability) && !setting.facts.has(capability));
+                let required = options.require.iter().any(|capability| {
+                    loaded.case.needs.contains(capability) && !setting.facts.has(capability)
+                });
                 let mut result = result_of(&loaded, Outcome::NotApplicable, Verdict::Green);
                 result.message = why;
                 if required {
@@ -217,21 +217,14 @@ pub fn run(
         capabilities: setting.facts.capabilities.clone(),
         transport: config.transport.name().to_owned(),
         clock: if manual { "virtual" } else { "real-time" }.to_owned(),
-        shard: options
-            .shard
-            .map(|(index, count)| format!("{index}/{count}"))
-            .unwrap_or_default(),
+        shard: options.shard.map(|(index, count)| format!("{index}/{count}")).unwrap_or_default(),
         shuffle_seed: options.shuffle.unwrap_or_default(),
         duration_ms: started.elapsed().as_millis() as u64,
         results,
         list_faults,
         totals: Some(totals),
     };
-    Ok(Finished {
-        report,
-        played,
-        harness_failed: !own_breaches.is_empty(),
-    })
+    Ok(Finished { report, played, harness_failed: !own_breaches.is_empty() })
 }
 
 /// Today as YYYY-MM-DD, in UTC.
@@ -348,14 +341,18 @@ fn obstacle(loaded: &Loaded, config: &Config, facts: &Facts) -> Option<String> {
     for need in &case.needs {
         match need.strip_prefix('!') {
             Some(name) if facts.has(name) => return Some(format!("the engine announces {name}")),
-            None if !facts.has(need) => return Some(format!("the engine does not announce {need}")),
+            None if !facts.has(need) => {
+                return Some(format!("the engine does not announce {need}"));
+            }
             _ => {}
         }
     }
     let here = |name: &str| name == config.transport.name() || name == config.transport.class();
     let (excluded, wanted): (Vec<&String>, Vec<&String>) =
         case.transports.iter().partition(|transport| transport.starts_with('!'));
-    if excluded.iter().any(|transport| here(&transport[1..])) || !wanted.is_empty() && !wanted.iter().any(|name| here(name)) {
+    if excluded.iter().any(|transport| here(&transport[1..]))
+        || !wanted.is_empty() && !wanted.iter().any(|name| here(name))
+    {
         return Some(format!("the transport is {}", config.transport.name()));
     }
     None
@@ -438,10 +435,7 @@ fn result_of(loaded: &Loaded, outcome: Outcome, verdict: Verdict) -> CaseResult 
 }
 
 fn totals(results: &[CaseResult], list_faults: &[ListFault]) -> Totals {
-    let mut totals = Totals {
-        failed: list_faults.len() as u32,
-        ..Totals::default()
-    };
+    let mut totals = Totals { failed: list_faults.len() as u32, ..Totals::default() };
     for result in results {
         match (result.outcome(), result.verdict()) {
             (_, Verdict::Red) => totals.failed += 1,
@@ -482,7 +476,8 @@ fn date_of(days: i64) -> String {
     let z = days + 719_468;
     let era = z.div_euclid(146_097);
     let day_of_era = z.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;
@@ -500,10 +495,7 @@ mod tests {
     use std::sync::Arc;
 
     fn loaded(id: &str, edit: impl FnOnce(&mut Case)) -> Loaded {
-        let mut case = Case {
-            name: id.to_owned(),
-            ..Case::default()
-        };
+        let mut case = Case { name: id.to_owned(), ..Case::default() };
         edit(&mut case);
         Loaded {
             id: id.to_owned(),
@@ -549,10 +541,7 @@ mod tests {
         let all: Vec<Loaded> = (0..50).map(|n| loaded(&format!("s/c{n}"), |_| {})).collect();
         let mut seen = Vec::new();
         for index in 1..=3 {
-            let options = Options {
-                shard: Some((index, 3)),
-                ..Options::default()
-            };
+            let options = Options { shard: Some((index, 3)), ..Options::default() };
             let part = select(&all, &options);
             assert!(!part.is_empty());
             seen.extend(part.into_iter().map(|loaded| loaded.id));
@@ -580,10 +569,7 @@ mod tests {
     #[test]
     fn needs_and_transports() {
         let config = crate::implementation::resolve("stdio:true").unwrap();
-        let facts = Facts {
-            capabilities: vec!["CURSORS".to_owned()],
-            ..Facts::default()
-        };
+        let facts = Facts { capabilities: vec!["CURSORS".to_owned()], ..Facts::default() };
         let blocked = |needs: &[&str], transports: &[&str]| {
             let loaded = loaded("a/b", |case| {
                 case.needs = needs.iter().map(|need| need.to_string()).collect();
@@ -602,7 +588,9 @@ mod tests {
 
     #[test]
     fn days_have_dates() {
-        for (days, date) in [(0, "1970-01-01"), (59, "1970-03-01"), (11_016, "2000-02-29"), (20_779, "2026-11-22")] {
+        for (days, date) in
+            [(0, "1970-01-01"), (59, "1970-03-01"), (11_016, "2000-02-29"), (20_779, "2026-11-22")]
+        {
             assert_eq!(date_of(days), date);
         }
     }

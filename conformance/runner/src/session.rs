@@ -152,7 +152,12 @@ impl Session {
     }
 
     /// Sends a request; with `id` instead of the next one if given.
-    pub fn send(&mut self, request: DynamicMessage, attachments: Vec<Vec<u8>>, id: Option<u32>) -> Result<Token, String> {
+    pub fn send(
+        &mut self,
+        request: DynamicMessage,
+        attachments: Vec<Vec<u8>>,
+        id: Option<u32>,
+    ) -> Result<Token, String> {
         let explicit = id.is_some();
         let id = id.unwrap_or_else(|| {
             self.next_id += 1;
@@ -160,16 +165,10 @@ impl Session {
         });
         let mut frame = DynamicMessage::new(proto::message("Frame"));
         frame.set_field_by_name("id", Value::U32(id));
-        let sizes = attachments
-            .iter()
-            .map(|bytes| Value::U64(bytes.len() as u64))
-            .collect();
+        let sizes = attachments.iter().map(|bytes| Value::U64(bytes.len() as u64)).collect();
         frame.set_field_by_name("attachment_sizes", Value::List(sizes));
         frame.set_field_by_name("request", Value::Message(request));
-        let message = Message {
-            frame: proto::encode(&frame),
-            attachments,
-        };
+        let message = Message { frame: proto::encode(&frame), attachments };
         self.send_message(&message, SendOptions::default(), !explicit, Some(id))
             .map(|token| token.expect("an id was given"))
     }
@@ -323,11 +322,8 @@ impl Session {
             Ok(frame) => frame,
             Err(error) => return self.breach(format!("a frame that does not decode: {error}")),
         };
-        let sizes: Vec<u64> = frame
-            .items("attachment_sizes")
-            .iter()
-            .filter_map(Value::as_u64)
-            .collect();
+        let sizes: Vec<u64> =
+            frame.items("attachment_sizes").iter().filter_map(Value::as_u64).collect();
         let actual: Vec<u64> = message.attachments.iter().map(|bytes| bytes.len() as u64).collect();
         if sizes != actual {
             self.breach(format!("attachment_sizes {sizes:?}, attachments of {actual:?} bytes"));
@@ -422,7 +418,8 @@ impl Session {
         let reason = error.as_ref().map(|error| error.text("reason").to_owned());
 
         // Two requests may share an id on purpose; the refusal belongs to the later one.
-        let mut candidates = (self.first_open..self.pending.len()).filter(|at| !self.pending[*at].done && self.pending[*at].id == id);
+        let mut candidates = (self.first_open..self.pending.len())
+            .filter(|at| !self.pending[*at].done && self.pending[*at].id == id);
         let found = if reason.as_deref() == Some("ID_REUSED") {
             candidates.next_back()
         } else {
@@ -439,9 +436,10 @@ impl Session {
 
         let overtakes = overtakes(&response);
         if !overtakes
-            && let Some(earlier) = self.pending[self.first_open.min(at)..at].iter().find(|pending| {
-                !pending.done && pending.legal && !matches!(self.phase, Phase::Failed(_))
-            })
+            && let Some(earlier) =
+                self.pending[self.first_open.min(at)..at].iter().find(|pending| {
+                    !pending.done && pending.legal && !matches!(self.phase, Phase::Failed(_))
+                })
         {
             self.breaches.push(format!(
                 "request {id} is answered before request {}, which was sent earlier",
@@ -507,7 +505,10 @@ impl Session {
             used_attachments = 1;
             let index = export.int("image_attachment");
             if attachments.len() as i128 <= index {
-                self.breach(format!("image_attachment {index} of {} attachments", attachments.len()));
+                self.breach(format!(
+                    "image_attachment {index} of {} attachments",
+                    attachments.len()
+                ));
             }
         }
         if attachments.len() > used_attachments {
@@ -523,11 +524,7 @@ impl Session {
         let is_fetch = call.as_deref() == Some("fetch");
         let fetch_done = response.msg("fetch").is_none_or(|fetch| fetch.flag("done"));
         let pending = &mut self.pending[at];
-        pending.answers.push(Answer {
-            response,
-            attachments,
-            rows,
-        });
+        pending.answers.push(Answer { response, attachments, rows });
         pending.done = !is_fetch || fetch_done || pending.answers.len() >= pending.expected;
         while self.pending.get(self.first_open).is_some_and(|pending| pending.done) {
             self.first_open += 1;
@@ -538,7 +535,8 @@ impl Session {
         let Some(state) = response.msg("state") else {
             return self.breach(format!("the response to {id} has no state"));
         };
-        let (commit_seq, saved_seq) = (state.int("commit_seq") as u64, state.int("saved_seq") as u64);
+        let (commit_seq, saved_seq) =
+            (state.int("commit_seq") as u64, state.int("saved_seq") as u64);
         if saved_seq > commit_seq {
             self.breach(format!("saved_seq {saved_seq} is above commit_seq {commit_seq}"));
         }
@@ -548,7 +546,11 @@ impl Session {
                 self.state.0, self.state.1
             ));
         }
-        if !overtakes && self.opened.is_some() && self.kinds.contains(&1) && commit_seq != self.event_commit_seq {
+        if !overtakes
+            && self.opened.is_some()
+            && self.kinds.contains(&1)
+            && commit_seq != self.event_commit_seq
+        {
             self.breach(format!(
                 "the response to {id} says commit_seq {commit_seq}, the last commit event before it {}",
                 self.event_commit_seq
@@ -576,14 +578,13 @@ impl Session {
         if init.int("storage") == 0 {
             self.breach("InitResponse.storage is unspecified".to_owned());
         }
-        let capabilities: Vec<i32> = init
-            .items("capabilities")
-            .iter()
-            .filter_map(Value::as_enum_number)
-            .collect();
+        let capabilities: Vec<i32> =
+            init.items("capabilities").iter().filter_map(Value::as_enum_number).collect();
         let distinct: BTreeSet<i32> = capabilities.iter().copied().collect();
         if distinct.len() != capabilities.len() || distinct.contains(&0) {
-            self.breach(format!("capabilities {capabilities:?} name one twice or an unspecified one"));
+            self.breach(format!(
+                "capabilities {capabilities:?} name one twice or an unspecified one"
+            ));
         }
         match init.msg("limits") {
             None => self.breach("InitResponse.limits is absent".to_owned()),
@@ -597,18 +598,17 @@ impl Session {
         }
         self.kinds = asked
             .and_then(|asked| asked.msg("events"))
-            .map(|events| {
-                events
-                    .items("kinds")
-                    .iter()
-                    .filter_map(Value::as_enum_number)
-                    .collect()
-            })
+            .map(|events| events.items("kinds").iter().filter_map(Value::as_enum_number).collect())
             .unwrap_or_default();
         self.opened = Some(init.clone());
     }
 
-    fn check_exec(&mut self, exec: &DynamicMessage, asked: Option<&DynamicMessage>, in_batch: bool) -> Option<Vec<Vec<Cell>>> {
+    fn check_exec(
+        &mut self,
+        exec: &DynamicMessage,
+        asked: Option<&DynamicMessage>,
+        in_batch: bool,
+    ) -> Option<Vec<Vec<Cell>>> {
         let mode = asked.map_or(1, |asked| asked.int("rows"));
         let columns = exec.items("columns").len();
         if (columns > 0) != exec.msg("batch").is_some() {
@@ -626,15 +626,24 @@ impl Session {
             if mode != MODE_CURSOR || in_batch {
                 self.breach(format!("cursor {cursor}, which nobody asked for"));
             }
-            if cursor == 0 || self.cursors.contains_key(&cursor) || self.dead_cursors.contains(&cursor) {
+            if cursor == 0
+                || self.cursors.contains_key(&cursor)
+                || self.dead_cursors.contains(&cursor)
+            {
                 self.breach(format!("cursor id {cursor} is 0 or used before"));
             }
             let or = |value: i128, default: i128| if value == 0 { default } else { value };
             self.cursors.insert(
                 cursor,
                 CursorInfo {
-                    max_rows: or(asked.map_or(0, |asked| asked.int("max_batch_rows")), DEFAULT_BATCH_ROWS),
-                    max_bytes: or(asked.map_or(0, |asked| asked.int("max_batch_bytes")), DEFAULT_BATCH_BYTES),
+                    max_rows: or(
+                        asked.map_or(0, |asked| asked.int("max_batch_rows")),
+                        DEFAULT_BATCH_ROWS,
+                    ),
+                    max_bytes: or(
+                        asked.map_or(0, |asked| asked.int("max_batch_bytes")),
+                        DEFAULT_BATCH_BYTES,
+                    ),
                     columns,
                 },
             );
@@ -685,7 +694,8 @@ impl Session {
         }
         let Some(asked) = asked else { return };
         let goes_on = asked.int("on_error") == BATCH_CONTINUE;
-        let last_failed = matches!(items.last(), Some(Value::Message(item)) if item.msg("error").is_some());
+        let last_failed =
+            matches!(items.last(), Some(Value::Message(item)) if item.msg("error").is_some());
         let complete = items.len() == statements.len();
         let stopped = !goes_on && last_failed && failed == 1 && items.len() <= statements.len();
         if !(complete && (goes_on || failed == 0) || stopped) {
@@ -698,7 +708,11 @@ impl Session {
         }
     }
 
-    fn check_fetch(&mut self, fetch: &DynamicMessage, asked: Option<&DynamicMessage>) -> Option<Vec<Vec<Cell>>> {
+    fn check_fetch(
+        &mut self,
+        fetch: &DynamicMessage,
+        asked: Option<&DynamicMessage>,
+    ) -> Option<Vec<Vec<Cell>>> {
         let cursor = asked.map_or(0, |asked| asked.int("cursor")) as u32;
         let Some(info) = self.cursors.get(&cursor).copied() else {
             self.breach(format!("cursor {cursor} yields rows, though it is not open"));
@@ -721,7 +735,11 @@ impl Session {
         rows
     }
 
-    fn check_batch(&mut self, batch: Option<&DynamicMessage>, columns: usize) -> Option<Vec<Vec<Cell>>> {
+    fn check_batch(
+        &mut self,
+        batch: Option<&DynamicMessage>,
+        columns: usize,
+    ) -> Option<Vec<Vec<Cell>>> {
         let batch = batch?;
         let found = batch.items("columns").len();
         if found != columns {
@@ -738,7 +756,13 @@ impl Session {
         }
     }
 
-    fn check_batch_size(&mut self, batch: &DynamicMessage, rows: usize, max_rows: i128, max_bytes: i128) {
+    fn check_batch_size(
+        &mut self,
+        batch: &DynamicMessage,
+        rows: usize,
+        max_rows: i128,
+        max_bytes: i128,
+    ) {
         if rows as i128 > max_rows {
             self.breach(format!("{rows} rows in a batch of at most {max_rows}"));
         }
@@ -755,12 +779,18 @@ impl Session {
             None => self.breach(format!("reason {reason:?} of code {code} is not in the registry")),
             Some(entry) => {
                 if entry.code != code {
-                    self.breach(format!("{reason} comes with code {code}, the registry says {}", entry.code));
+                    self.breach(format!(
+                        "{reason} comes with code {code}, the registry says {}",
+                        entry.code
+                    ));
                 }
                 if let Some(retryable) = entry.retryable
                     && retryable != error.flag("retryable")
                 {
-                    self.breach(format!("{reason} says retryable {}, the registry {retryable}", !retryable));
+                    self.breach(format!(
+                        "{reason} says retryable {}, the registry {retryable}",
+                        !retryable
+                    ));
                 }
             }
         }
@@ -769,12 +799,17 @@ impl Session {
         }
         let (primary, extended) = (error.int("sqlite_code"), error.int("sqlite_extended_code"));
         if primary != extended & 0xff {
-            self.breach(format!("sqlite_code {primary} does not belong to sqlite_extended_code {extended}"));
+            self.breach(format!(
+                "sqlite_code {primary} does not belong to sqlite_extended_code {extended}"
+            ));
         }
         if let (Some(offset), Some(sql)) = (error.opt_int("sql_offset"), sql)
             && !sql.is_char_boundary(offset as usize)
         {
-            self.breach(format!("sql_offset {offset} is no character of {} bytes of SQL", sql.len()));
+            self.breach(format!(
+                "sql_offset {offset} is no character of {} bytes of SQL",
+                sql.len()
+            ));
         }
     }
 
@@ -792,11 +827,8 @@ impl Session {
         if self.pending[self.first_open..].iter().any(|pending| pending.id == id && !pending.done) {
             own(format!("request id {id} is still waiting for its answer"));
         }
-        let sizes: Vec<u64> = frame
-            .items("attachment_sizes")
-            .iter()
-            .filter_map(Value::as_u64)
-            .collect();
+        let sizes: Vec<u64> =
+            frame.items("attachment_sizes").iter().filter_map(Value::as_u64).collect();
         let actual: Vec<u64> = message.attachments.iter().map(|bytes| bytes.len() as u64).collect();
         if sizes != actual {
             own(format!("attachment_sizes {sizes:?}, attachments of {actual:?} bytes"));
@@ -830,11 +862,7 @@ pub fn error_summary(error: &DynamicMessage) -> String {
 
 /// `CODE/REASON`.
 pub fn error_name(error: &DynamicMessage) -> String {
-    format!(
-        "{}/{}",
-        proto::enum_name("ErrorCode", error.int("code") as i32),
-        error.text("reason")
-    )
+    format!("{}/{}", proto::enum_name("ErrorCode", error.int("code") as i32), error.text("reason"))
 }
 
 /// The answers that may come before those of earlier requests.
@@ -849,7 +877,9 @@ fn overtakes(response: &DynamicMessage) -> bool {
     match (code.as_str(), error.text("reason")) {
         ("PROTOCOL" | "LIFECYCLE" | "UNIMPLEMENTED", _) => true,
         ("LIMIT", "INFLIGHT") | ("INTERRUPTED", "CANCELLED") => true,
-        ("LIMIT", "LIMIT_EXCEEDED") => ["max_attachment_bytes", "max_frame_bytes"].contains(&error.text("subject")),
+        ("LIMIT", "LIMIT_EXCEEDED") => {
+            ["max_attachment_bytes", "max_frame_bytes"].contains(&error.text("subject"))
+        }
         _ => false,
     }
 }
@@ -865,11 +895,8 @@ static REGISTRY: LazyLock<BTreeMap<String, Registered>> = LazyLock::new(|| {
     let mut code = String::new();
     for line in include_str!("../../../docs/protocol/errors.md").lines() {
         if let Some(heading) = line.strip_prefix('#') {
-            let word = heading
-                .trim_start_matches('#')
-                .split_whitespace()
-                .next()
-                .unwrap_or_default();
+            let word =
+                heading.trim_start_matches('#').split_whitespace().next().unwrap_or_default();
             let is_code = proto::enum_number("ErrorCode", word).is_ok();
             code = if is_code { word.to_owned() } else { String::new() };
         } else if let Some(row) = line.strip_prefix("| `")

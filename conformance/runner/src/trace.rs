@@ -33,10 +33,7 @@ impl TraceFile {
     /// Creates the file.
     pub fn create(path: &Path) -> Result<TraceFile, String> {
         let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(TraceFile {
-            file: Arc::new(Mutex::new(BufWriter::new(file))),
-            started: Instant::now(),
-        })
+        Ok(TraceFile { file: Arc::new(Mutex::new(BufWriter::new(file))), started: Instant::now() })
     }
 }
 
@@ -51,11 +48,7 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder for one case.
     pub fn new(case: &str, trace: Option<TraceFile>) -> Recorder {
-        Recorder {
-            case: case.to_owned(),
-            last: VecDeque::new(),
-            trace,
-        }
+        Recorder { case: case.to_owned(), last: VecDeque::new(), trace }
     }
 
     /// A frame passes by.
@@ -65,10 +58,7 @@ impl Recorder {
         }
         // A copy of a huge frame for a report that shows its head would be waste.
         let kept = if message.frame.len() > 64 * 1024 {
-            Message {
-                frame: Vec::new(),
-                attachments: vec![vec![0; 0]],
-            }
+            Message { frame: Vec::new(), attachments: vec![vec![0; 0]] }
         } else {
             Message {
                 frame: message.frame.clone(),
@@ -179,7 +169,10 @@ mod tests {
         )
         .unwrap();
         let shown = row_form(&proto::encode(&frame));
-        assert_eq!(shown["response"]["exec"]["batch"], json!({"rows": [[{"int": "1"}], [{"int": "2"}]]}));
+        assert_eq!(
+            shown["response"]["exec"]["batch"],
+            json!({"rows": [[{"int": "1"}], [{"int": "2"}]]})
+        );
         assert_eq!(shown["response"]["exec"]["changes"], json!("0"));
         assert_eq!(row_form(&[0xff]), json!({"hex": "ff"}));
     }

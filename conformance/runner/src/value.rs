@@ -134,10 +134,7 @@ impl Pattern {
             return Ok(Pattern::Class(class.to_owned()));
         }
         match Param::from_json(json, vars)? {
-            Param {
-                cell: Some(cell),
-                attach: false,
-            } => Ok(Pattern::Exact(cell)),
+            Param { cell: Some(cell), attach: false } => Ok(Pattern::Exact(cell)),
             _ => Err(format!("{json} is for parameters only")),
         }
     }
@@ -166,10 +163,7 @@ impl Param {
     pub fn from_json(json: &Json, vars: &Vars) -> Result<Param, String> {
         let members = match json {
             Json::Null => {
-                return Ok(Param {
-                    cell: Some(Cell::Null),
-                    attach: false,
-                });
+                return Ok(Param { cell: Some(Cell::Null), attach: false });
             }
             Json::Object(members) => members,
             _ => return Err(format!("{json} is no tagged value")),
@@ -218,7 +212,7 @@ pub fn unhex(text: &str) -> Result<Vec<u8>, String> {
         .map(|c| c.to_digit(16).map(|digit| digit as u8))
         .collect::<Option<_>>()
         .ok_or_else(|| format!("{text:?} is no hex"))?;
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return Err(format!("{text:?} has an odd number of hex digits"));
     }
     Ok(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
@@ -264,7 +258,8 @@ fn tagged(tag: &str, value: &Json, vars: &Vars) -> Result<Option<Cell>, String> 
     };
     let member = |name: &str| value.get(name).ok_or_else(|| format!("{name:?} is missing"));
     let len_of = |name: &str| -> Result<usize, String> {
-        usize::try_from(int_from_json(member(name)?, vars)?).map_err(|_| format!("{name:?} is no length"))
+        usize::try_from(int_from_json(member(name)?, vars)?)
+            .map_err(|_| format!("{name:?} is no length"))
     };
     Ok(Some(match tag {
         "int" => {
@@ -272,7 +267,8 @@ fn tagged(tag: &str, value: &Json, vars: &Vars) -> Result<Option<Cell>, String> 
             match text.parse() {
                 Ok(value) => Cell::Integer(value),
                 Err(_) => Cell::Integer(
-                    i64::try_from(vars.int(&text)?).map_err(|_| format!("{text} is beyond 64 bits"))?,
+                    i64::try_from(vars.int(&text)?)
+                        .map_err(|_| format!("{text} is beyond 64 bits"))?,
                 ),
             }
         }

@@ -21,10 +21,7 @@ pub struct Message {
 impl Message {
     /// A frame without attachments.
     pub fn of(frame: Vec<u8>) -> Message {
-        Message {
-            frame,
-            attachments: Vec::new(),
-        }
+        Message { frame, attachments: Vec::new() }
     }
 
     /// The message as a stream transport carries it, with the true length prefix unless another is given.
@@ -119,7 +116,8 @@ impl<R: Read> StreamReader<R> {
         if len > self.max_message_bytes {
             let mut quoted = prefix.to_vec();
             quoted.extend(self.rest_for_quoting());
-            let hint = if quoted.iter().all(|b| (32..127).contains(b) || b"\r\n\t\x1b".contains(b)) {
+            let hint = if quoted.iter().all(|b| (32..127).contains(b) || b"\r\n\t\x1b".contains(b))
+            {
                 "; this is text: something prints to stdout"
             } else {
                 ""
@@ -153,10 +151,7 @@ impl<R: Read> StreamReader<R> {
         let Some(sizes) = attachment_sizes(&frame) else {
             let mut quoted = prefix.to_vec();
             quoted.extend_from_slice(&frame);
-            return Ok(StreamItem::Garbage(format!(
-                "not a Frame: {}",
-                quote(&quoted)
-            )));
+            return Ok(StreamItem::Garbage(format!("not a Frame: {}", quote(&quoted))));
         };
         let total = sizes.iter().try_fold(len, |sum, size| sum.checked_add(*size));
         if total.is_none_or(|total| total > self.max_message_bytes) {
@@ -168,7 +163,9 @@ impl<R: Read> StreamReader<R> {
         let mut attachments = Vec::new();
         for size in sizes {
             if size > self.inner.buffer().len() as u64 {
-                self.note(Some(format!("an attachment of {size} bytes was announced and is not complete")));
+                self.note(Some(format!(
+                    "an attachment of {size} bytes was announced and is not complete"
+                )));
             }
             match self.exactly(size)? {
                 Ok(bytes) => attachments.push(bytes),
@@ -197,11 +194,7 @@ impl<R: Read> StreamReader<R> {
     fn exactly(&mut self, len: u64) -> io::Result<Result<Vec<u8>, Vec<u8>>> {
         let mut bytes = Vec::new();
         self.inner.by_ref().take(len).read_to_end(&mut bytes)?;
-        Ok(if bytes.len() as u64 == len {
-            Ok(bytes)
-        } else {
-            Err(bytes)
-        })
+        Ok(if bytes.len() as u64 == len { Ok(bytes) } else { Err(bytes) })
     }
 }
 
@@ -380,12 +373,8 @@ mod tests {
             },
             Message::of(vec![0x08, 0x80, 1]),
         ];
-        let expected: Vec<_> = messages
-            .iter()
-            .cloned()
-            .map(StreamItem::Message)
-            .chain([StreamItem::End])
-            .collect();
+        let expected: Vec<_> =
+            messages.iter().cloned().map(StreamItem::Message).chain([StreamItem::End]).collect();
         assert_eq!(items(&stream(&messages)), expected);
         assert_eq!(frame_id(&messages[3].frame), Some(128));
     }

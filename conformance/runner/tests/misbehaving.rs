@@ -38,7 +38,8 @@ fn result<'a>(finished: &'a Finished, id: &str) -> &'a CaseResult {
 /// Runs one case against a mode of the fake engine; returns what the case and the wire check came to.
 fn breach(mode: &str, name: &str) -> (Outcome, String, String) {
     let started = Instant::now();
-    let finished = try_run(mode, &format!("smoke/{name}"), "").unwrap_or_else(|refused| panic!("{mode}: {refused:?}"));
+    let finished = try_run(mode, &format!("smoke/{name}"), "")
+        .unwrap_or_else(|refused| panic!("{mode}: {refused:?}"));
     assert!(started.elapsed() < Duration::from_secs(9), "{mode} took {:?}", started.elapsed());
     assert!(!finished.harness_failed, "{mode}: {:?}", result(&finished, run::HARNESS).message);
     let case = result(&finished, &format!("smoke/{name}"));
@@ -135,7 +136,10 @@ fn silence_ends_with_the_budget() {
 fn death_is_a_crash_with_status_and_stderr() {
     let (outcome, message, _) = breach("die", "one");
     assert_eq!(outcome, Outcome::Crash);
-    assert!(message.contains("exit status 101") && message.contains("at the worst moment"), "{message}");
+    assert!(
+        message.contains("exit status 101") && message.contains("at the worst moment"),
+        "{message}"
+    );
 
     let (outcome, message, _) = breach("hang-up", "one");
     assert_eq!((outcome, message.contains("exit status 0")), (Outcome::Crash, true), "{message}");
@@ -169,15 +173,16 @@ fn an_engine_that_does_not_start_is_not_run() {
 fn known_failures_are_judged() {
     let verdict = |mode: &str, known: &str| {
         let finished = try_run(mode, "smoke/one", known).unwrap();
-        (
-            result(&finished, "smoke/one").verdict(),
-            finished.report.list_faults.len(),
-        )
+        (result(&finished, "smoke/one").verdict(), finished.report.list_faults.len())
     };
     assert_eq!(verdict("wrong-row", "smoke/one fail issue 1"), (Verdict::Known, 0));
     assert_eq!(verdict("good", "smoke/one fail issue 1"), (Verdict::Red, 0), "stale");
     assert_eq!(verdict("die", "smoke/one fail issue 1"), (Verdict::Red, 0), "a crash needs skip");
-    assert_eq!(verdict("good", "smoke/nowhere fail issue 1"), (Verdict::Green, 1), "matches nothing");
+    assert_eq!(
+        verdict("good", "smoke/nowhere fail issue 1"),
+        (Verdict::Green, 1),
+        "matches nothing"
+    );
     match try_run("good", "smoke/one", "smoke/one skip issue 1") {
         Err(Refused::Nothing(_)) => {}
         _ => panic!("the only case is skipped, so nothing ran"),
@@ -240,16 +245,27 @@ fn reports_are_written() {
     let (junit, json, trace) = (path("junit.xml"), path("report.json"), path("trace.ndjson"));
     let spec = format!("stdio:{FAKE} wrong-row");
     let (status, _) = program(&[
-        "run", "--impl", &spec, "smoke/one", "--junit", &junit, "--json", &json, "--trace", &trace,
+        "run",
+        "--impl",
+        &spec,
+        "smoke/one",
+        "--junit",
+        &junit,
+        "--json",
+        &json,
+        "--trace",
+        &trace,
     ]);
     assert_eq!(status, Some(1));
 
     let junit = std::fs::read_to_string(junit).unwrap();
     assert!(junit.contains("<testsuite name=\"smoke\" tests=\"1\" failures=\"1\""), "{junit}");
-    let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
     assert_eq!(json["totals"]["failed"], 1);
     let trace = std::fs::read_to_string(trace).unwrap();
-    let frames: Vec<serde_json::Value> = trace.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let frames: Vec<serde_json::Value> =
+        trace.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(frames[0]["dir"], "send");
     let answer = &frames[3]["frame"]["response"]["exec"]["batch"]["rows"];
     assert_eq!(answer, &serde_json::json!([[{"int": "2"}]]));
@@ -270,18 +286,31 @@ fn bless_writes_what_came() {
             .status
             .code()
     };
-    assert_eq!(bless("smoke/one", "wrong-row"), Some(2), "another case fails, so nothing may be blessed");
+    assert_eq!(
+        bless("smoke/one", "wrong-row"),
+        Some(2),
+        "another case fails, so nothing may be blessed"
+    );
     let before = std::fs::read_to_string(dir.join("smoke.json")).unwrap();
     bless("smoke/[op]*", "wrong-row");
     assert_eq!(before, std::fs::read_to_string(dir.join("smoke.json")).unwrap(), "no case matches");
 
     // The fake's wrong row is in two cases; with both selected, the rest is in order.
     let blessed = Command::new(RUNNER)
-        .args(["run", "--bless", "--impl", &format!("stdio:{FAKE} wrong-row"), "smoke/one", "smoke/pipeline", "--cases"])
+        .args([
+            "run",
+            "--bless",
+            "--impl",
+            &format!("stdio:{FAKE} wrong-row"),
+            "smoke/one",
+            "smoke/pipeline",
+            "--cases",
+        ])
         .arg(&dir)
         .output()
         .unwrap();
-    let file: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(dir.join("smoke.json")).unwrap()).unwrap();
+    let file: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(dir.join("smoke.json")).unwrap()).unwrap();
     assert_eq!(
         file["cases"][0]["steps"][0]["rows"],
         serde_json::json!([[{"int": "2"}]]),

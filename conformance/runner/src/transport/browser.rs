@@ -33,16 +33,16 @@ pub(crate) struct BrowserTarget {
 
 impl BrowserTarget {
     pub(crate) fn new(config: Config) -> BrowserTarget {
-        BrowserTarget {
-            config,
-            browser: None,
-            next_session: 1,
-        }
+        BrowserTarget { config, browser: None, next_session: 1 }
     }
 }
 
 impl Target for BrowserTarget {
-    fn connect(&mut self, options: &OpenOptions, deadline: Instant) -> Result<Box<dyn Link>, String> {
+    fn connect(
+        &mut self,
+        options: &OpenOptions,
+        deadline: Instant,
+    ) -> Result<Box<dyn Link>, String> {
         if self.browser.as_ref().is_none_or(|browser| !browser.alive()) {
             self.browser = None;
             self.browser = Some(Browser::start(&self.config)?);
@@ -261,6 +261,7 @@ impl Drop for Listening {
     }
 }
 
+/// Every session loads the same files; cached, they are also compiled only once. The profile is new for every run.
 fn answer(socket: TcpStream, package: &Path, arrivals: &Sender<Arrival>) {
     let _ = socket.set_nodelay(true);
     let _ = socket.set_read_timeout(Some(Duration::from_secs(10)));
@@ -306,7 +307,7 @@ fn answer(socket: TcpStream, package: &Path, arrivals: &Sender<Arrival>) {
     let path = path.split('?').next().unwrap_or("/");
     let (status, kind, body) = resource(path, package);
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: max-age=3600\r\nConnection: close\r\n\r\n",
         body.len()
     );
     let mut writer = &socket;
@@ -319,9 +320,8 @@ fn resource(path: &str, package: &Path) -> (&'static str, &'static str, Vec<u8>)
         "/bridge.js" => return ("200 OK", "text/javascript", BRIDGE.as_bytes().to_vec()),
         _ => {}
     }
-    let inside = path
-        .strip_prefix("/package/")
-        .filter(|inside| !inside.split('/').any(|part| part == ".."));
+    let inside =
+        path.strip_prefix("/package/").filter(|inside| !inside.split('/').any(|part| part == ".."));
     match inside.map(|inside| package.join(inside)) {
         Some(file) if file.is_file() => {
             let kind = match file.extension().and_then(|extension| extension.to_str()) {
@@ -371,10 +371,7 @@ fn unpacked(bytes: &[u8]) -> Option<Incoming> {
                 rest = after;
             }
             let attachments = parts.split_off(1);
-            Incoming::Message(Message {
-                frame: parts.pop()?,
-                attachments,
-            })
+            Incoming::Message(Message { frame: parts.pop()?, attachments })
         }
         "odd" => Incoming::Garbage(format!("the worker posted {}", text("what"))),
         "ended" => Incoming::End(text("why")),
@@ -385,10 +382,7 @@ fn unpacked(bytes: &[u8]) -> Option<Incoming> {
 
 fn pack(header: &Json, parts: &[&[u8]]) -> Vec<u8> {
     let header = header.to_string();
-    let mut out = u32::try_from(header.len())
-        .expect("headers are short")
-        .to_le_bytes()
-        .to_vec();
+    let mut out = u32::try_from(header.len()).expect("headers are short").to_le_bytes().to_vec();
     out.extend_from_slice(header.as_bytes());
     for part in parts {
         out.extend_from_slice(part);

@@ -103,7 +103,11 @@ pub trait Link {
 /// An implementation, ready to be connected to. Each job has its own.
 pub trait Target {
     /// Opens a link.
-    fn connect(&mut self, options: &OpenOptions, deadline: Instant) -> Result<Box<dyn Link>, String>;
+    fn connect(
+        &mut self,
+        options: &OpenOptions,
+        deadline: Instant,
+    ) -> Result<Box<dyn Link>, String>;
 
     /// Throws the process behind all links away; the next link gets a new one.
     fn restart(&mut self);
@@ -124,6 +128,7 @@ pub(crate) struct TempDir(PathBuf);
 
 impl TempDir {
     pub(crate) fn new(name: &str) -> Result<TempDir, String> {
+        sweep(name);
         let nanos = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map(|since| since.as_nanos())
@@ -150,11 +155,28 @@ impl Drop for TempDir {
     }
 }
 
+/// Removes what runs left behind that were killed before they could clean up.
+fn sweep(name: &str) {
+    let dead =
+        |pid: &str| cfg!(target_os = "linux") && !PathBuf::from(format!("/proc/{pid}")).exists();
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let file_name = entry.file_name();
+        let pid = file_name
+            .to_str()
+            .and_then(|text| text.strip_prefix(name)?.strip_prefix('-')?.split('-').next());
+        if pid.is_some_and(dead) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// `receive` for every link: from a channel that its reader thread fills.
 fn next(from: &Receiver<Incoming>, deadline: Instant) -> Option<Incoming> {
     match from.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
         Ok(incoming) => Some(incoming),
         Err(RecvTimeoutError::Timeout) => None,
-        Err(RecvTimeoutError::Disconnected) => Some(Incoming::End("the transport has ended".to_owned())),
+        Err(RecvTimeoutError::Disconnected) => {
+            Some(Incoming::End("the transport has ended".to_owned()))
+        }
     }
 }

@@ -32,9 +32,8 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         die_with_the_runner(&mut command);
-        let mut child = command
-            .spawn()
-            .map_err(|error| format!("{program} does not start: {error}"))?;
+        let mut child =
+            command.spawn().map_err(|error| format!("{program} does not start: {error}"))?;
 
         let stderr = Arc::new(Mutex::new(Vec::new()));
         let (sender, lines) = channel();

@@ -24,14 +24,15 @@ impl StdioTarget {
 }
 
 impl Target for StdioTarget {
-    fn connect(&mut self, options: &OpenOptions, _deadline: Instant) -> Result<Box<dyn Link>, String> {
+    fn connect(
+        &mut self,
+        options: &OpenOptions,
+        _deadline: Instant,
+    ) -> Result<Box<dyn Link>, String> {
         let mut process = Process::start(&self.config, &[])?;
         let stop = Arc::new(AtomicBool::new(false));
         let writer = process.stdin();
-        let reader = Stoppable {
-            inner: process.stdout(),
-            stop: Arc::clone(&stop),
-        };
+        let reader = Stoppable { inner: process.stdout(), stop: Arc::clone(&stop) };
         let stream = StreamLink::open(reader, writer, options);
         Ok(Box::new(StdioLink { process, stop, stream }))
     }
@@ -100,7 +101,11 @@ impl TcpTarget {
 }
 
 impl Target for TcpTarget {
-    fn connect(&mut self, options: &OpenOptions, deadline: Instant) -> Result<Box<dyn Link>, String> {
+    fn connect(
+        &mut self,
+        options: &OpenOptions,
+        deadline: Instant,
+    ) -> Result<Box<dyn Link>, String> {
         let server = Server::running(&mut self.server, &self.config, "listening on tcp://")?;
         let socket = server.dial(deadline)?;
         let clone = || socket.try_clone().map_err(|error| error.to_string());
@@ -187,10 +192,7 @@ impl Server {
         });
         if !alive {
             *slot = Some(if config.command.is_empty() {
-                Server {
-                    process: None,
-                    address: config.address.clone(),
-                }
+                Server { process: None, address: config.address.clone() }
             } else {
                 let mut process = Process::start(config, &[])?;
                 let address = process.wait_for(marker, Instant::now() + config.start_timeout)?;
@@ -227,10 +229,7 @@ impl Server {
     pub(crate) fn handle(&self) -> ServerHandle {
         ServerHandle {
             process: self.process.clone(),
-            said_before: self
-                .process
-                .as_ref()
-                .map_or(0, |process| process.borrow().stderr().len()),
+            said_before: self.process.as_ref().map_or(0, |process| process.borrow().stderr().len()),
         }
     }
 }
@@ -280,11 +279,7 @@ impl StreamLink {
         let unfinished = reader.unfinished();
         std::thread::spawn(move || read_all(reader, &found));
 
-        let link = StreamLink {
-            outgoing: Some(outgoing),
-            incoming,
-            unfinished,
-        };
+        let link = StreamLink { outgoing: Some(outgoing), incoming, unfinished };
         link.write(options.preamble.clone().unwrap_or_else(|| PREAMBLE.to_vec()));
         link
     }
@@ -358,11 +353,8 @@ impl<R: Read + std::os::fd::AsRawFd> Read for Stoppable<R> {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(0);
             }
-            let mut poll = libc::pollfd {
-                fd: self.inner.as_raw_fd(),
-                events: libc::POLLIN,
-                revents: 0,
-            };
+            let mut poll =
+                libc::pollfd { fd: self.inner.as_raw_fd(), events: libc::POLLIN, revents: 0 };
             // SAFETY: one valid pollfd, and the descriptor stays open because `inner` is borrowed.
             match unsafe { libc::poll(&mut poll, 1, 10) } {
                 0 => {}

@@ -25,7 +25,11 @@ impl WsTarget {
 }
 
 impl Target for WsTarget {
-    fn connect(&mut self, _options: &OpenOptions, deadline: Instant) -> Result<Box<dyn Link>, String> {
+    fn connect(
+        &mut self,
+        _options: &OpenOptions,
+        deadline: Instant,
+    ) -> Result<Box<dyn Link>, String> {
         let server = Server::running(&mut self.server, &self.config, "listening on ws://")?;
         let socket = server.dial(deadline)?;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -178,10 +182,8 @@ fn assemble(from: &Receiver<Result<Ws, String>>, to: &Sender<Incoming>) {
         let bytes = match item {
             Ok(Ws::Binary(bytes)) => bytes,
             Ok(Ws::Text(text)) => {
-                let _ = to.send(Incoming::Garbage(format!(
-                    "a text message: {}",
-                    quote(text.as_bytes())
-                )));
+                let _ = to
+                    .send(Incoming::Garbage(format!("a text message: {}", quote(text.as_bytes()))));
                 continue;
             }
             Ok(_) => continue,
