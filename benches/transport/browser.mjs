@@ -53,7 +53,7 @@ export async function startBrowser({ dist = fromRoot("bindings/ts/dist") }) {
       await page.evaluate("gc()")
       writeFileSync(`/proc/${id}/clear_refs`, "5")
       const before = statusBytes(id, "VmRSS")
-      return { peak: () => statusBytes(id, "VmHWM") - before }
+      return { id, peak: () => statusBytes(id, "VmHWM") - before }
     },
 
     async close() {

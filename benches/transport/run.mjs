@@ -13,6 +13,7 @@
  */
 
 import { deepStrictEqual } from "node:assert"
+import { loadavg } from "node:os"
 import { parseArgs } from "node:util"
 import { startBrowser } from "./browser.mjs"
 import { median, printRow, printTable, writeResults } from "./report.mjs"
@@ -43,9 +44,11 @@ const rows = [
   { name: "open to first answer", unit: "ms", target: 1, measure: opening },
 ].filter(({ name }) => name.includes(flags.only ?? ""))
 
+const load = loadavg()[0]
 const browser = await startBrowser({ dist: flags.dist })
 try {
   await checkProbe()
+  const exchange = await emptyExchange()
   const results = []
   for (const row of rows) {
     const samples = await row.measure()
@@ -53,7 +56,7 @@ try {
     results.push(result)
     printRow(result)
   }
-  if (flags.write) writeResults(results, browser)
+  if (flags.write) writeResults(results, { version: browser.version, exchange, load })
   printTable(results)
 } finally {
   await browser.close()
@@ -149,6 +152,17 @@ async function checkProbe() {
   if (!(Math.min(...blocks) >= 39.8 && seen < 60)) throw new Error(`the probe saw ${blocks} where the page was busy for 40 ms`)
   console.error(`probe: saw ${seen.toFixed(1)} ms of a known 40, ${idle.toFixed(1)} ms of an idle page`)
   await page.close()
+}
+
+/** What an exchange costs before anybody does anything, in µs: the floor under every awaited call. */
+async function emptyExchange() {
+  const page = await browser.page()
+  const calls = 500
+  const samples = []
+  for (let i = 0; i < repetitions(40); i++) samples.push(((await page.bench("emptyExchange", "baseline", { calls })).ms * 1_000) / calls)
+  await page.close()
+  console.error(`an empty exchange between page and worker: ${median(samples).toFixed(1)} µs`)
+  return median(samples)
 }
 
 // ---- taking turns -----------------------------------------------------------

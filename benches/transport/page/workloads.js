@@ -71,6 +71,22 @@ const workloads = {
     return { ...(await watch.stop()), check: digest(found) }
   },
 
+  /** A message there and back with nothing in it: what no engine can be faster than. */
+  async emptyExchange(_, { calls }) {
+    const worker = new Worker(new URL("./echo-worker.js", import.meta.url), { type: "module" })
+    const exchange = () =>
+      new Promise((resolve) => {
+        worker.onmessage = ({ data }) => resolve(data)
+        worker.postMessage(null)
+      })
+    await exchange()
+    const watch = startWatch()
+    for (let i = 0; i < calls; i++) await exchange()
+    const result = watch.stop()
+    worker.terminate()
+    return result
+  },
+
   /** Inserts in one transaction, each awaited. */
   async insertsAwaited(on, { count }) {
     const { engine } = on
@@ -181,7 +197,7 @@ const workloads = {
 
 globalThis.bench = async (workload, who, options = {}) => {
   const implementation = implementations[who]
-  const needsEngine = !["open", "import", "knownBlock"].includes(workload)
+  const needsEngine = !["open", "import", "emptyExchange", "knownBlock"].includes(workload)
   const engine = needsEngine ? await (engines[who] ??= opened(implementation)) : undefined
   return workloads[workload]({ ...implementation, engine }, options)
 }
