@@ -41,7 +41,7 @@ usage: cargo xtask COMMAND
   conformance [--impl NAME…]  the conformance suite on all, or the named, implementations
   packaging                   the packed npm package in Vite, webpack, a plain page and Node
   fuzz-smoke                  a bounded run of every fuzz target
-  bench NAME                  run benches/NAME, e.g. `bench transport`
+  bench NAME [ARGS…]          run benches/NAME, e.g. `bench transport --quick`
 ";
 
 fn main() -> ExitCode {
@@ -71,7 +71,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["conformance", rest @ ..] => conformance::run(&conformance::implementations(rest)?),
         ["packaging"] => npm::packaging(),
         ["fuzz-smoke"] => test::fuzz_smoke(),
-        ["bench", name] => bench::bench(name),
+        ["bench", name, args @ ..] => bench::bench(name, args),
         ["demo", rest @ ..] => demo::demo(demo::Options::parse(rest)?),
         ["test" | "ci"] => test::everything(),
         [] | ["help" | "--help" | "-h"] => {

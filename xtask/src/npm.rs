@@ -29,7 +29,7 @@ pub(crate) fn tests() -> Result<()> {
     })
 }
 
-/// The tarball that npm would publish, inside bundlers, a plain page and Node.
+/// The tarball that npm would publish: linted, inside bundlers, a plain page, Node and TypeScript.
 pub(crate) fn packaging() -> Result<()> {
     built()?;
     step("packaging", "cargo xtask packaging", || {
