@@ -20,7 +20,7 @@ CHANGE_COUNTER = 1
 LIBRARY_VERSION = 3_045_000
 
 
-def database(script, page_size=512, encoding="UTF-8"):
+def database(script, page_size=512, encoding="UTF-8", vacuum=True):
     """The bytes of a database made by `script`, with the volatile header fields fixed."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "image")
@@ -28,7 +28,8 @@ def database(script, page_size=512, encoding="UTF-8"):
         connection.execute(f"pragma page_size = {page_size}")
         connection.execute(f"pragma encoding = '{encoding}'")
         connection.executescript(script)
-        connection.execute("vacuum")
+        if vacuum:
+            connection.execute("vacuum")
         connection.close()
         with open(path, "rb") as file:
             image = bytearray(file.read())
@@ -63,6 +64,23 @@ insert into reading select i, printf('reading number %06d', i) from n;
 """
 
 
+# The index was built over one column and says that it is over the other: a row's entry is not found.
+WRONG_INDEX = """
+create table t (a, b);
+insert into t values (1, 100), (2, 200), (3, 300);
+create index i on t (a);
+pragma writable_schema = on;
+update sqlite_schema set sql = 'CREATE INDEX i on t (b)' where name = 'i';
+"""
+
+WRONG_SEQUENCE = """
+create table t (id integer primary key autoincrement, a);
+insert into t (a) values ('x');
+pragma writable_schema = on;
+update sqlite_schema set sql = 'CREATE TABLE sqlite_sequence(name,seq,more)' where name = 'sqlite_sequence';
+"""
+
+
 def images():
     books = database(BOOKS)
     many = database(MANY)
@@ -84,6 +102,8 @@ def images():
         "not-a-database.txt": b"This is a text file, not a database.\n" * 20,
         "page-size-zero.sqlite": patched(books, 16, b"\x00\x00"),
         # A sound header and schema; the table's pages are noise.
+        "wrong-index.sqlite": database(WRONG_INDEX, vacuum=False),
+        "wrong-sequence.sqlite": database(WRONG_SEQUENCE, vacuum=False),
         "corrupt-table.sqlite": many[:512] + noise(len(many) - 512, seed=2),
     }
 
