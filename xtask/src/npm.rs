@@ -29,6 +29,15 @@ pub(crate) fn tests() -> Result<()> {
     })
 }
 
+/// Kysely and the host's behaviour in a real browser, on the package as built.
+pub(crate) fn browser_tests() -> Result<()> {
+    built()?;
+    step("browser tests", "npm run test:browser --workspace bindings/ts", || {
+        setup::chromium()?;
+        cmd("npm").args(["run", "test:browser", "--workspace", PACKAGE]).run()
+    })
+}
+
 /// The tarball that npm would publish: linted, inside bundlers, a plain page, Node and TypeScript.
 pub(crate) fn packaging() -> Result<()> {
     built()?;

@@ -12,7 +12,7 @@ use crate::{npm, setup, sizes, tidy, wasm};
 
 type Part = (&'static str, fn() -> Result<()>);
 
-const PARTS: [Part; 15] = [
+const PARTS: [Part; 16] = [
     ("setup", setup::all),
     ("proto", codegen::proto),
     ("codegen --check", || codegen::typescript(Mode::Check)),
@@ -23,6 +23,7 @@ const PARTS: [Part; 15] = [
     ("build-ts", npm::built),
     ("type check", npm::type_check),
     ("npm tests", npm::tests),
+    ("browser tests", npm::browser_tests),
     ("conformance", || conformance::run(&conformance::implementations(&[])?)),
     ("packaging", npm::packaging),
     ("demo --check", || demo::demo(Options::parse(&["--check"])?)),

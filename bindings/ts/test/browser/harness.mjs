@@ -19,7 +19,7 @@ export class Checks {
     try {
       const note = await bounded(run(), CHECK_MS, name)
       this.passed++
-      console.log(`ok     ${name}  (${took()}${typeof note === "string" && !note.includes("\n") ? `; ${note}` : ""})`)
+      console.log(`ok     ${name}  (${took()}${note && typeof note === "string" && !note.includes("\n") ? `; ${note}` : ""})`)
     } catch (error) {
       this.failed++
       console.log(`FAILED ${name}  (${took()})\n${String(error?.stack ?? error).replace(/^/gm, "       ")}`)
@@ -51,8 +51,8 @@ export async function serve(mounts, answer = () => false) {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://localhost").pathname))
     if (answer(path, response)) return
     const [prefix, root] = Object.entries(mounts).find(([prefix]) => path.startsWith(prefix)) ?? []
-    const file = root && join(root, path.slice(prefix.length), path.endsWith("/") ? "index.html" : "")
-    const isOurs = file?.startsWith(root.endsWith(sep) ? root : root + sep)
+    const file = root && join(root, path.slice(prefix.length), path.endsWith("/") ? "index.html" : "").replace(/[/\\]$/, "")
+    const isOurs = file === root || file?.startsWith(root + sep)
     if (!isOurs || !existsSync(file) || !statSync(file).isFile()) return response.writeHead(404).end()
     response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", "cache-control": "no-store" })
     createReadStream(file).pipe(response)
@@ -77,8 +77,8 @@ export function launch(flags = []) {
  * A page, what it asked for and what went wrong on it. `workers` are all it ever started;
  * `problems` are errors on the console, uncaught errors and failed requests.
  */
-export async function watchedPage(browser) {
-  const page = await browser.newPage()
+export async function watchedPage(context) {
+  const page = await context.newPage()
   const seen = { page, workers: [], requests: [], responses: [], problems: [] }
   page.on("worker", (worker) => seen.workers.push(worker))
   page.on("request", (request) => seen.requests.push(request.url()))

@@ -1,0 +1,5 @@
+self.addEventListener("message", (event) => {
+  if (event.data !== "throw") return
+  event.stopImmediatePropagation()
+  throw new Error("a mistake outside of every call")
+})
