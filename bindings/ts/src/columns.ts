@@ -160,6 +160,7 @@ export type IntArray = Int8Array | Int16Array | Int32Array | BigInt64Array
 export interface CellOptions {
   readonly integers: IntegerPolicy
   readonly invalidText: "replace" | "bytes"
+  readonly blobs: "copy" | "view"
 }
 
 /** `RowBatch` of the protocol. */

@@ -558,6 +558,7 @@ function resolveOptions(options: ExecOptions, defaults: Resolved): Resolved {
     rowMode: oneOf("rowMode", options.rowMode ?? defaults.rowMode, ROW_MODES),
     integers: oneOf("integers", options.integers ?? defaults.integers, INTEGER_POLICIES),
     invalidText: oneOf("invalidText", options.invalidText ?? defaults.invalidText, INVALID_TEXTS),
+    blobs: oneOf("blobs", options.blobs ?? defaults.blobs, BLOBS),
     timeoutMs: uint32("timeoutMs", options.timeoutMs),
     cursor: false,
     batchRows: 0,
@@ -603,10 +604,11 @@ const MINOR = 0
 const PAUSE_MS = 8
 const NO_ROWS: Row[] = []
 const NO_STATE: SessionState = { inTransaction: false, commitSeq: 0, savedSeq: 0 }
-const DEFAULTS: Resolved = { rowMode: "object", integers: "auto", invalidText: "replace", cursor: false, batchRows: 0, batchBytes: 0, timeoutMs: 0 }
+const DEFAULTS: Resolved = { rowMode: "object", integers: "auto", invalidText: "replace", blobs: "copy", cursor: false, batchRows: 0, batchBytes: 0, timeoutMs: 0 }
 const ROW_MODES: readonly RowMode[] = ["object", "array", "columns"]
 const INTEGER_POLICIES: readonly IntegerPolicy[] = ["auto", "number", "bigint", "string"]
 const INVALID_TEXTS: readonly ("replace" | "bytes")[] = ["replace", "bytes"]
+const BLOBS: readonly ("copy" | "view")[] = ["copy", "view"]
 const STORAGES: readonly ("memory" | "opfs" | "file")[] = ["memory", "opfs", "file"]
 const EVENT_KINDS: readonly (keyof EngineEvents)[] = ["commit", "autosave", "plugin", "log", "closed"]
 const AUTOSAVE_PHASES: { readonly [phase: number]: EngineEvents["autosave"]["phase"] } = {

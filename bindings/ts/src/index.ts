@@ -11,6 +11,7 @@
  */
 
 import { createEngine } from "./engine.js"
+import { EngineError } from "./errors.js"
 import { createMemoryPort } from "./memory.js"
 import type { LixEngine } from "./types.js"
 
@@ -18,11 +19,17 @@ import type { LixEngine } from "./types.js"
  * An engine in a Dedicated Worker of its own, so that no statement ever holds up the page.
  *
  * The worker's script and the wasm lie beside this module and are found by `import.meta.url`, in
- * bundles as on a plain page. If the script cannot be loaded the first call rejects with
- * `INTERNAL/WORKER_FAILED`.
+ * bundles as on a plain page. If the script cannot be loaded, the calls that wait reject with
+ * `INTERNAL/WORKER_FAILED`; where there are no workers, or none from this origin, this throws it.
  */
 export function createWorkerEngine(): LixEngine {
-  return createEngine(new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "lix-engine" }))
+  let worker
+  try {
+    worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "lix-engine" })
+  } catch (cause) {
+    throw new EngineError("INTERNAL", "WORKER_FAILED", "no worker can be started here; createMainMemoryEngine() needs none", { cause })
+  }
+  return createEngine(worker)
 }
 
 /**

@@ -37,13 +37,16 @@ export interface Pump {
   free(): void
 }
 
-export function createPump(open: OpenShell, post: Post): Pump {
+/** `longMs`: what takes longer than this lets waiting messages in before the queue goes on. */
+export function createPump(open: OpenShell, post: Post, longMs = 4): Pump {
   let state: "idle" | "loading" | "ready" | "draining" | "failed" | "freed" = "idle"
   let shell: Shell | undefined
   let early: Message[] = []
   // Sent only when the engine has returned: a listener in this thread may make the next call.
   const outbox: [Uint8Array, Uint8Array[]][] = []
   let sending = false
+  // The engine has requests that did not run yet.
+  let queued = false
 
   function load(): void {
     state = "loading"
@@ -70,10 +73,11 @@ export function createPump(open: OpenShell, post: Post): Pump {
       case "ready": {
         const started = performance.now()
         attempt(() => shell!.handle(message.frame, message.attachments))
-        if (performance.now() - started > LONG_MS) rest()
+        if (performance.now() - started > longMs) rest()
         return
       }
       case "draining":
+        queued = true
         return attempt(() => shell!.receive(message.frame, message.attachments))
       case "failed":
         refuse(message)
@@ -91,10 +95,10 @@ export function createPump(open: OpenShell, post: Post): Pump {
   function drain(): void {
     if (state !== "draining") return
     const started = performance.now()
-    let more = false
-    do attempt(() => (more = shell!.step()))
-    while (more && state === "draining" && performance.now() - started <= LONG_MS)
-    if (more || performance.now() - started > LONG_MS) rest()
+    // What a step sends may make somebody call again, which sets `queued` anew.
+    do attempt(() => (queued = shell!.step()))
+    while (queued && state === "draining" && performance.now() - started <= longMs)
+    if (queued || performance.now() - started > longMs) rest()
     else if (state === "draining") state = "ready"
   }
 
@@ -169,6 +173,3 @@ function opened(data: unknown): Message {
 function describe(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
-
-/** Longer than this, and a cancel may be waiting outside. */
-const LONG_MS = 4

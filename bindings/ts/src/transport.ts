@@ -18,6 +18,8 @@ export interface EnginePort {
   onmessage: ((event: MessageEvent) => unknown) | null
   onmessageerror?: ((event: MessageEvent) => unknown) | null
   onerror?: ((event: ErrorEvent) => unknown) | null
+  /** Used for `"close"`, which message ports have as an event only. */
+  addEventListener?(type: "close", listener: () => void): void
   terminate?(): void
   close?(): void
 }
@@ -63,6 +65,7 @@ export function createTransport(port: EnginePort, events: TransportEvents) {
     call.settle(incoming)
   }
   port.onmessageerror = () => lost(transportClosed("a message of the engine could not be received"))
+  port.addEventListener?.("close", () => lost(transportClosed("the engine's end of the port was closed")))
   port.onerror = (event) => {
     event.preventDefault?.()
     lost(new EngineError("INTERNAL", "WORKER_FAILED", event.message || "the worker script could not be loaded", { cause: event.error }))

@@ -129,6 +129,11 @@ export interface ResultOptions {
   integers?: IntegerPolicy | undefined
   /** What to do with TEXT that is not valid UTF-8: replace the broken bytes by U+FFFD (default) or hand out the bytes. */
   invalidText?: "replace" | "bytes" | undefined
+  /**
+   * `"copy"` (default) gives each blob a buffer of its own. `"view"` is cheaper where there are many
+   * small ones: views of the buffer that the whole answer came in, for callers that read and let go.
+   */
+  blobs?: "copy" | "view" | undefined
 }
 
 /** Options of one call. */

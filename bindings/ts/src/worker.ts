@@ -11,6 +11,7 @@ import { createPump } from "./pump.js"
 const scope = globalThis as unknown as {
   readonly name?: string
   onmessage: ((event: MessageEvent) => void) | null
+  onmessageerror: (() => void) | null
   postMessage(message: unknown, transfer: Transferable[]): void
 }
 
@@ -21,3 +22,8 @@ const pump = createPump(openShell(scope.name === "lix-engine-conformance"), (fra
 })
 
 scope.onmessage = ({ data }) => pump.receive(data)
+
+// A request that is lost would wait for ever; an uncaught error reaches the host, which ends the engine.
+scope.onmessageerror = () => {
+  throw new Error("a message to the engine could not be received")
+}

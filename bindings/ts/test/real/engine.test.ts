@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict"
 import { test, type TestContext } from "node:test"
-import { createMainMemoryEngine, type InitOptions, type LixEngine, type SqlValue } from "../../src/index.js"
+import { createEngine, createMainMemoryEngine, createWorkerEngine, EngineError, type InitOptions, type LixEngine, type SqlValue } from "../../src/index.js"
+import { createMemoryPort } from "../../src/memory.js"
 import { rejects } from "../support/assert.js"
 
 async function open(t: TestContext, options?: InitOptions): Promise<LixEngine> {
@@ -220,6 +221,24 @@ test("engines share nothing", async (t) => {
   const [one, two] = [await open(t), await open(t)]
   await one.exec("create table t (a)")
   await rejects(two.exec("select * from t"), "INVALID/SQL_ERROR")
+})
+
+test("where there are no workers of the web, the worker engine says what to do", () => {
+  assert.throws(createWorkerEngine, (error) => error instanceof EngineError && error.reason === "WORKER_FAILED" && /createMainMemoryEngine/.test(error.message))
+})
+
+test("a message port carries the engine too, and its end is noticed", async () => {
+  const { port1, port2 } = new MessageChannel()
+  const inside = createMemoryPort()
+  port2.onmessage = ({ data }) => inside.postMessage(data, [])
+  inside.onmessage = ({ data }) => port2.postMessage(data, [data.frame, ...data.attachments])
+  const engine = createEngine(port1)
+  await engine.init()
+  assert.deepEqual((await engine.exec("select ? as v", [new Uint8Array(100_000)])).rows, [{ v: new Uint8Array(100_000) }])
+  inside.postMessage = () => {}
+  const waiting = engine.exec("select 1")
+  port2.close()
+  await rejects(waiting, "LIFECYCLE/TRANSPORT_CLOSED")
 })
 
 test("what users expect of SQLite is there", async (t) => {

@@ -26,6 +26,8 @@ export class ScriptedEngine {
   readonly port: EnginePort & { terminated: number }
   /** Called with each request; without it the test answers by hand. */
   script: ((request: Seen) => void) | undefined
+  /** The other end of the port closes. */
+  closed: () => void = () => {}
   #wake: (() => void)[] = []
 
   constructor(script?: (request: Seen) => void) {
@@ -36,6 +38,7 @@ export class ScriptedEngine {
       onmessageerror: null,
       onerror: null,
       postMessage: (message, transfer) => this.#take(message as { frame: ArrayBuffer; attachments?: ArrayBuffer[] }, transfer),
+      addEventListener: (_type, listener) => void (this.closed = listener),
       terminate() {
         this.terminated++
       },

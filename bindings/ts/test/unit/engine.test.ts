@@ -85,7 +85,7 @@ test("options that mean nothing are refused before anything is sent, and init ca
   }
   assert.equal(scripted.seen.length, 0)
   await engine.init()
-  for (const options of [{ rowMode: "rows" }, { integers: "int" }, { invalidText: "x" }, { timeoutMs: 0 }, { timeoutMs: 1.5 }, { timeoutMs: 2 ** 32 }]) {
+  for (const options of [{ rowMode: "rows" }, { integers: "int" }, { invalidText: "x" }, { blobs: "x" }, { timeoutMs: 0 }, { timeoutMs: 1.5 }, { timeoutMs: 2 ** 32 }]) {
     await rejects(engine.exec("select 1", [], options as never), "INVALID/OPTION_INVALID", { subject: Object.keys(options)[0] })
   }
   await rejects(engine.stream("select 1", [], { batchRows: -1 }).batches().next(), "INVALID/OPTION_INVALID", { subject: "batchRows" })

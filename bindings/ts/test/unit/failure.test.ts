@@ -72,14 +72,14 @@ class FakeShell implements Shell {
   }
 }
 
-function pumped(run?: (id: number) => void, load: Promise<void> = Promise.resolve()) {
+function pumped(run?: (id: number) => void, load: Promise<void> = Promise.resolve(), longMs = Infinity) {
   const out: Frame[] = []
   let shell!: FakeShell
   const open: OpenShell = async (post) => {
     await load
     return (shell = new FakeShell(post, run))
   }
-  const pump = createPump(open, (frame) => void out.push(fromBinary(FrameSchema, frame)))
+  const pump = createPump(open, (frame) => void out.push(fromBinary(FrameSchema, frame)), longMs)
   return { pump, out, shell: () => shell }
 }
 
@@ -127,8 +127,8 @@ test("a trap ends the engine: one closed event with the next number, then FAILED
 
 test("after a long statement, messages are received before the queue goes on", async () => {
   const { pump, out, shell } = pumped((id) => {
-    if (id === 1) for (const until = performance.now() + 10; performance.now() < until; );
-  })
+    if (id === 1) burn(60)
+  }, undefined, 50)
   pump.receive(message(9))
   await settled()
   shell().log.length = 0
@@ -136,7 +136,7 @@ test("after a long statement, messages are received before the queue goes on", a
   pump.receive(message(2))
   pump.receive(message(3))
   assert.deepEqual(shell().log, ["receive 1", "run 1", "receive 2", "receive 3"])
-  while (out.length < 4) await settled()
+  for (let turn = 0; turn < 100 && out.length < 4; turn++) await settled()
   assert.deepEqual(ids(out), [9, 1, 2, 3])
   shell().log.length = 0
   await settled()
@@ -163,10 +163,33 @@ test("an answer that makes the next call does not call the engine from inside th
       out.push(id)
       if (id < 5) pump.receive(message(id + 1))
     },
+    Infinity,
   )
   pump.receive(message(1))
   await settled()
   assert.deepEqual(out, [1, 2, 3, 4, 5])
+})
+
+test("a call that an answer makes while the queue drains is not forgotten", async () => {
+  const out: number[] = []
+  const pump = createPump(
+    async (post) =>
+      new FakeShell(post, (id) => {
+        if (id === 1) burn(60)
+      }),
+    (frame) => {
+      const id = frameId(frame)!
+      out.push(id)
+      if (id === 2) pump.receive(message(3))
+    },
+    50,
+  )
+  pump.receive(message(9))
+  await settled()
+  pump.receive(message(1))
+  pump.receive(message(2))
+  for (let turn = 0; turn < 100 && out.length < 4; turn++) await settled()
+  assert.deepEqual(out, [9, 1, 2, 3])
 })
 
 test("what is no envelope reaches the engine as bytes that are no frame", async () => {
@@ -197,6 +220,11 @@ test("freeing gives the instance back once, also while it is still loading, and 
   assert.equal(early.shell().freed, 1)
   assert.deepEqual(early.out, [])
 })
+
+/** A statement that takes its time. */
+function burn(ms: number): void {
+  for (const until = performance.now() + ms; performance.now() < until; );
+}
 
 function request(id: number): Uint8Array<ArrayBuffer> {
   const call: Request["call"] = { case: "cancel", value: create(CancelRequestSchema, { target: 9 }) }

@@ -12,7 +12,7 @@ import { decodeRows } from "../../src/rows.js"
 import { rejects } from "../support/assert.js"
 import { encodeBatch, type Cell } from "../support/batch.js"
 
-const AUTO: CellOptions = { integers: "auto", invalidText: "replace" }
+const AUTO: CellOptions = { integers: "auto", invalidText: "replace", blobs: "copy" }
 const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER)
 const MAX = 2n ** 63n - 1n
 
@@ -73,7 +73,7 @@ for (const width of [1, 2, 4, 8] as const) {
 }
 
 test('the policy "number" refuses what a number cannot hold, and says where', async () => {
-  const options: CellOptions = { integers: "number", invalidText: "replace" }
+  const options: CellOptions = { ...AUTO, integers: "number" }
   assert.deepEqual(await arrays(encodeBatch([[MAX_SAFE], [-MAX_SAFE]], 1), 1, options), [[Number(MAX_SAFE)], [-Number(MAX_SAFE)]])
   for (const unsafe of [MAX_SAFE + 1n, -MAX_SAFE - 1n, MAX, -MAX - 1n]) {
     const error = await rejects(arrays(encodeBatch([[1n, 1n], [2n, unsafe]], 2), 2, options), "INVALID/INTEGER_UNSAFE", { subject: "c1" })
@@ -103,6 +103,20 @@ test("blobs in rows are copies, so that keeping one does not keep the batch", as
   const [[blob]] = (await arrays(encodeBatch([[new Uint8Array([1, 2, 3])]], 1), 1)) as [[Uint8Array]]
   assert.deepEqual([...blob], [1, 2, 3])
   assert.equal(blob.buffer.byteLength, 3)
+})
+
+test("blobs may be views, for those who let go of them", async () => {
+  const batch = received(encodeBatch([[new Uint8Array([1, 2, 3])], [new Uint8Array([4])]], 1))
+  const rows = (await decodeRows(batch, named(1), "array", { ...AUTO, blobs: "view" })) as [Uint8Array][]
+  assert.deepEqual(rows.map(([blob]) => [...blob]), [[1, 2, 3], [4]])
+  assert.equal(rows[0]![0].buffer, rows[1]![0].buffer)
+})
+
+test("rows of a large result are plain objects like those of a small one", async () => {
+  const rows = (await decodeRows(received(encodeBatch(Array.from({ length: 500 }, (_, index) => [BigInt(index), "a"]), 2)), named(2), "object", AUTO)) as object[]
+  assert.deepEqual(rows[499], { c0: 499, c1: "a" })
+  assert.equal(Object.getPrototypeOf(rows[499]), Object.prototype)
+  assert.equal(rows[499]!.constructor, Object)
 })
 
 test("objects: the last of two columns with one name wins; no name is special", async () => {
@@ -228,15 +242,16 @@ const table = fc.array(fc.nat(kinds.length - 1), { minLength: 1, maxLength: 14 }
     width: fc.constant(columns.length),
     encode: fc.record({ intWidth: fc.constantFrom(1, 2, 4, 8), lenWidth: fc.constantFrom(1, 2, 4), neverUniform: fc.boolean() }),
     integers: fc.constantFrom<IntegerPolicy>("auto", "bigint", "string"),
-    invalidText: fc.constantFrom("replace", "bytes"),
+    invalidText: fc.constantFrom<"replace" | "bytes">("replace", "bytes"),
+    blobs: fc.constantFrom<"copy" | "view">("copy", "view"),
     shift: fc.constantFrom(0, 3, 4, 5, 6, 7),
   }),
 )
 
 test("any batch reads the same in every row mode", async () => {
   await fc.assert(
-    fc.asyncProperty(table, async ({ rows, width, encode, integers, invalidText, shift }) => {
-      const options: CellOptions = { integers, invalidText: invalidText as "replace" | "bytes" }
+    fc.asyncProperty(table, async ({ rows, width, encode, integers, invalidText, blobs, shift }) => {
+      const options: CellOptions = { integers, invalidText, blobs }
       const batch = received(encodeBatch(rows, width, encode as never), shift)
       const wanted = rows.map((row) => row.map((each) => expected(each, options)))
       assert.deepEqual(await decodeRows(batch, named(width), "array", options), wanted)
@@ -261,8 +276,8 @@ test("bytes that were tampered with decode, or are refused with an EngineError",
         // NULLs take no room, so a tampered count can ask for billions of them.
         if (batch.rowCount > 100_000) return
         const columns = named(batch.columns.length)
-        await decodeRows(batch, columns, "object", { integers, invalidText: "replace" })
-        for (const column of new ColumnBatch(batch, columns, { integers, invalidText: "bytes" }).columns) {
+        await decodeRows(batch, columns, "object", { ...AUTO, integers })
+        for (const column of new ColumnBatch(batch, columns, { ...AUTO, integers, invalidText: "bytes" }).columns) {
           for (let row = 0; row < batch.rowCount; row++) column.value(row)
         }
       } catch (error) {

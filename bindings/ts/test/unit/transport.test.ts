@@ -97,6 +97,7 @@ const ENDS: [name: string, end: (scripted: ScriptedEngine, engine: LixEngine) =>
   ["bytes that are no frame", (scripted) => scripted.send(new Uint8Array([0xff, 0xff, 0xff])), "LIFECYCLE/TRANSPORT_CLOSED"],
   ["an event that cannot be read", (scripted) => scripted.send(new Uint8Array([0x2a, 2, 0x12, 9])), "LIFECYCLE/TRANSPORT_CLOSED"],
   ["messageerror", (scripted) => scripted.port.onmessageerror?.({} as MessageEvent), "LIFECYCLE/TRANSPORT_CLOSED"],
+  ["the other end of a message port closing", (scripted) => scripted.closed(), "LIFECYCLE/TRANSPORT_CLOSED"],
   ["a script that does not load", (scripted) => scripted.port.onerror?.({} as ErrorEvent), "INTERNAL/WORKER_FAILED"],
   ["an error in the worker", (scripted) => scripted.port.onerror?.({ message: "boom", error: new Error("boom") } as ErrorEvent), "INTERNAL/WORKER_FAILED"],
   ["a closed event", (scripted) => scripted.event({ seq: 1n, kind: { case: "closed", value: { reason: { code: ErrorCode.INTERNAL, reason: "ENGINE_DEFECT" } } } }), "INTERNAL/ENGINE_DEFECT"],
