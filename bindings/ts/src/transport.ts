@@ -14,7 +14,7 @@ import type { SessionState } from "./types.js"
  * the first two members; the rest is used where it exists.
  */
 export interface EnginePort {
-  postMessage(message: unknown, transfer: Transferable[]): void
+  postMessage(message: unknown, transfer: ArrayBuffer[]): void
   onmessage: ((event: MessageEvent) => unknown) | null
   onmessageerror?: ((event: MessageEvent) => unknown) | null
   onerror?: ((event: ErrorEvent) => unknown) | null

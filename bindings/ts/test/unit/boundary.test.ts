@@ -1,0 +1,36 @@
+// What may import what.
+
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { fileURLToPath } from "node:url"
+import { build } from "esbuild"
+
+const at = (path: string) => fileURLToPath(new URL(`../../src/${path}`, import.meta.url))
+
+/** Every file and every bare name that a module of ours leads to. */
+async function reach(entry: string): Promise<string[]> {
+  const { metafile } = await build({
+    entryPoints: [at(entry)],
+    bundle: true,
+    write: false,
+    metafile: true,
+    format: "esm",
+    packages: "external",
+    external: ["*/lix_engine.js"],
+  })
+  const names = Object.entries(metafile.inputs).flatMap(([file, { imports }]) => [file, ...imports.filter(({ external }) => external).map(({ path }) => path)])
+  return [...new Set(names)].map((name) => name.replace(/^.*src\//, "src/")).sort()
+}
+
+test("the worker runs unbundled: relative imports, no protobuf", async () => {
+  assert.deepEqual(await reach("worker.ts"), ["./wasm/lix_engine.js", "src/failure-frames.ts", "src/load-wasm.ts", "src/pump.ts", "src/schedule.ts", "src/worker.ts"])
+})
+
+test("the Kysely dialect brings Kysely and no engine", async () => {
+  assert.deepEqual(await reach("kysely/index.ts"), ["kysely", "src/kysely/dialect.ts", "src/kysely/driver.ts", "src/kysely/index.ts"])
+})
+
+test("the package itself needs protobuf and nothing else", async () => {
+  const bare = (await reach("index.ts")).filter((name) => !/^(src|\.)\//.test(name))
+  assert.deepEqual(bare, ["@bufbuild/protobuf", "@bufbuild/protobuf/codegenv2", "@bufbuild/protobuf/wire"])
+})
