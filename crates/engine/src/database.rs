@@ -219,9 +219,7 @@ fn check_header(source: &dyn Attachment) -> Result<()> {
 }
 
 fn source_bytes<const N: usize>(source: &dyn Attachment, offset: u64) -> [u8; N] {
-    let mut bytes = [0; N];
-    source.copy_to(offset, &mut bytes);
-    bytes
+    source.read(offset, N).try_into().expect("as long as asked for")
 }
 
 /// Where something other than white space, comments and semicolons begins.

@@ -69,9 +69,7 @@ impl<'a> Params<'a> {
                     let len = usize::try_from(attachment.len()).map_err(|_| {
                         Error::new(Reason::OutOfMemory, "the attachment does not fit memory")
                     })?;
-                    let mut bytes = vec![0; len];
-                    attachment.copy_to(0, &mut bytes);
-                    Ok(bytes)
+                    Ok(attachment.read(0, len))
                 }
                 _ => Ok(Vec::new()),
             })

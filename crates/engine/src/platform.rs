@@ -17,8 +17,8 @@ pub trait Platform: Send + Sync + 'static {
 pub trait Attachment {
     /// Its length in bytes.
     fn len(&self) -> u64;
-    /// Fills the buffer with the bytes from `offset` on; the range is within the length.
-    fn copy_to(&self, offset: u64, buffer: &mut [u8]);
+    /// A copy of `len` bytes from `offset` on; the range is within the length.
+    fn read(&self, offset: u64, len: usize) -> Vec<u8>;
     /// Whether it holds nothing.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -30,8 +30,8 @@ impl Attachment for Bytes {
         self.as_ref().len() as u64
     }
 
-    fn copy_to(&self, offset: u64, buffer: &mut [u8]) {
+    fn read(&self, offset: u64, len: usize) -> Vec<u8> {
         let start = usize::try_from(offset).expect("an offset into memory");
-        buffer.copy_from_slice(&self[start..start + buffer.len()]);
+        self[start..start + len].to_vec()
     }
 }

@@ -100,9 +100,9 @@ impl Attachment for Outside {
         self.0.length().into()
     }
 
-    fn copy_to(&self, offset: u64, buffer: &mut [u8]) {
+    fn read(&self, offset: u64, len: usize) -> Vec<u8> {
         let start = u32::try_from(offset).expect("wasm memory is below 4 GiB");
-        self.0.subarray(start, start + buffer.len() as u32).copy_to(buffer);
+        self.0.subarray(start, start + len as u32).to_vec()
     }
 }
 
