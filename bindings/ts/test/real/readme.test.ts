@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict"
 import { execFile } from "node:child_process"
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { join } from "node:path"
 import { test } from "node:test"
@@ -20,12 +20,13 @@ for (const [, title, code] of examples) {
   if (!code) continue
   found++
   test(`README: ${heading}`, async (t) => {
-    // Inside the package, so that its dependencies are found.
-    const directory = await mkdtemp(join(root, "test/readme-"))
+    // Inside the repository, so that the examples' dependencies are found; ignored by git.
+    await mkdir(join(root, "../../out"), { recursive: true })
+    const directory = await mkdtemp(join(root, "../../out/readme-"))
     t.after(() => rm(directory, { recursive: true }))
     const file = join(directory, "example.ts")
     // Node has no workers of the web: the other engine must do.
-    await writeFile(file, code.replaceAll("createWorkerEngine", "createMainMemoryEngine").replaceAll('"lix-engine"', '"../../src/index.js"').replaceAll('"lix-engine/kysely"', '"../../src/kysely/index.js"'))
+    await writeFile(file, code.replaceAll("createWorkerEngine", "createMainMemoryEngine").replaceAll('"lix-engine"', source("index.ts")).replaceAll('"lix-engine/kysely"', source("kysely/index.ts")))
     const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href
     const { stdout } = await promisify(execFile)(process.execPath, ["--import", tsx, file], { cwd: directory })
     const expected = [...code.matchAll(/console\.log\(.*\) \/\/ (.*)$/gm)].map(([, comment]) => plain(comment!))
@@ -35,6 +36,10 @@ for (const [, title, code] of examples) {
 }
 
 test("README: there are examples", () => assert.ok(found >= 6))
+
+function source(file: string): string {
+  return JSON.stringify(pathToFileURL(join(root, "src", file)).href)
+}
 
 /** Neither quotes nor spacing matter. */
 function plain(text: string): string {
