@@ -119,7 +119,7 @@ async function bundle(cleanups) {
 }
 
 function mounts(dist, bundled) {
-  const variants = ["package", "no-worker", "html-worker", "broken-worker", "no-wasm", "html-wasm", "cut-wasm", "plain-wasm", "small-memory"]
+  const variants = ["package", "no-worker", "html-worker", "broken-worker", "no-wasm", "html-wasm", "cut-wasm", "csp-wasm", "plain-wasm", "small-memory"]
   return {
     "/pages/checks.js": join(bundled, "checks.js"),
     "/pages/": join(here, "pages"),
@@ -130,8 +130,8 @@ function mounts(dist, bundled) {
 
 /** What the server does on purpose under some addresses. */
 function odd(dist, path, response) {
-  const answer = (status, type, body) => {
-    response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body)
+  const answer = (status, type, body, headers = {}) => {
+    response.writeHead(status, { "content-type": type, "cache-control": "no-store", ...headers }).end(body)
     return true
   }
   const wasm = () => readFileSync(join(dist, "wasm/lix_engine.wasm"))
@@ -147,6 +147,8 @@ function odd(dist, path, response) {
       return answer(200, "text/javascript", "import { is not a module }")
     case "/cut-wasm/wasm/lix_engine.wasm":
       return answer(200, "application/wasm", wasm().subarray(0, 200_000))
+    case "/csp-wasm/worker.js":
+      return answer(200, "text/javascript", readFileSync(join(dist, "worker.js")), { "content-security-policy": "default-src 'self'" })
     case "/plain-wasm/wasm/lix_engine.wasm":
       return answer(200, "application/octet-stream", wasm())
     case "/small-memory/wasm/lix_engine.wasm":
@@ -189,6 +191,7 @@ function withMemoryLimit(wasm, pages) {
 const EXPECTED = {
   "a worker script": /404|Failed to load|MIME type|SyntaxError|Unexpected/,
   "a wasm that is": /404|Failed to load/,
+  "a Content-Security-Policy": /Content.Security.Policy|unsafe-eval/i,
   "a worker that throws": /a mistake outside of every call/,
   "a trap": /lix-engine: |memory allocation/,
   "a database that outgrows": /lix-engine: |memory allocation/,

@@ -205,28 +205,27 @@ export const HOST: Checks = {
 
   async "leaving a stream closes its cursor"() {
     const traffic = watchTraffic()
-    const engine = await open()
-    await engine.exec(`create table t as ${rows(50_000)} select i from n`)
+    const engine = createWorkerEngine()
+    const { limits } = await engine.init()
     traffic.count()
-    // More often than there may be open cursors.
-    for (let turn = 0; turn < 40; turn++) {
-      for await (const { i } of engine.stream<{ i: number }>("select i from t", [], { batchRows: 100 })) if (i === 150) break
+    const turns = limits.maxOpenCursors * 2
+    for (let turn = 0; turn < turns; turn++) {
+      for await (const { i } of engine.stream<{ i: number }>(`${rows(50_000)} select i from n`, [], { batchRows: 100 })) if (i === 150) break
     }
-    ok(traffic.count().sent <= 40 * 5, "rows were fetched that nobody wanted")
-    // An open cursor would lock the table.
-    await engine.exec("drop table t")
+    ok(traffic.count().sent <= turns * 5, "rows were fetched that nobody wanted")
     await engine.close()
   },
 
   async "an error in the loop closes the cursor"() {
-    const engine = await open()
-    await engine.exec(`create table t as ${rows(50_000)} select i from n`)
+    const engine = createWorkerEngine()
+    const { limits } = await engine.init()
     const mine = new Error("mine")
-    const caught = await failure((async () => {
-      for await (const _ of engine.stream("select i from t")) throw mine
-    })())
-    ok(caught === mine, String(caught))
-    await engine.exec("drop table t")
+    for (let turn = 0; turn < limits.maxOpenCursors * 2; turn++) {
+      const caught = await failure((async () => {
+        for await (const _ of engine.stream(`${rows(50_000)} select i from n`, [], { batchRows: 100 })) throw mine
+      })())
+      ok(caught === mine, String(caught))
+    }
     await engine.close()
   },
 
@@ -356,7 +355,7 @@ export const HOST: Checks = {
     const engine = await open()
     const waiting = [engine.exec(ENDLESS), engine.exec("select 1"), engine.export(), engine.stream("select 1").batches().next()]
     engine.terminate()
-    for (const call of waiting) await rejects(call, "LIFECYCLE/TRANSPORT_CLOSED")
+    await Promise.all(waiting.map((call) => rejects(call, "LIFECYCLE/TRANSPORT_CLOSED")))
     await isOver(engine)
   },
 
@@ -367,21 +366,21 @@ export const HOST: Checks = {
     await engine.init()
     const waiting = [engine.exec(ENDLESS), engine.exec("select 1")]
     worker.terminate()
-    for (const call of waiting) await rejects(call, "LIFECYCLE/TRANSPORT_CLOSED")
+    await Promise.all(waiting.map((call) => rejects(call, "LIFECYCLE/TRANSPORT_CLOSED")))
     await within(1000, closed, "the closed event")
     await isOver(engine)
   },
 
   async "a worker script that is not there"() {
-    await doesNotOpen("/no-worker/", "INTERNAL/WORKER_FAILED")
+    await doesNotOpen("/no-worker/", "INTERNAL/WORKER_FAILED", "worker")
   },
 
   async "a worker script that is a page"() {
-    await doesNotOpen("/html-worker/", "INTERNAL/WORKER_FAILED")
+    await doesNotOpen("/html-worker/", "INTERNAL/WORKER_FAILED", "worker")
   },
 
   async "a worker script with a syntax error"() {
-    await doesNotOpen("/broken-worker/", "INTERNAL/WORKER_FAILED")
+    await doesNotOpen("/broken-worker/", "INTERNAL/WORKER_FAILED", "worker")
   },
 
   async "a wasm that is not there, in the worker and in this thread"() {
@@ -395,6 +394,18 @@ export const HOST: Checks = {
 
   async "a wasm that ends too early"() {
     await doesNotOpen("/cut-wasm/", "INTERNAL/ENGINE_DEFECT")
+  },
+
+  async "a Content-Security-Policy of the worker that forbids wasm"() {
+    await doesNotOpen("/csp-wasm/", "INTERNAL/ENGINE_DEFECT", "worker")
+  },
+
+  async "a Content-Security-Policy of the page that forbids workers"() {
+    const policy = document.createElement("meta")
+    policy.httpEquiv = "Content-Security-Policy"
+    policy.content = "worker-src 'none'"
+    document.head.append(policy)
+    await doesNotOpen("/package/", "INTERNAL/WORKER_FAILED", "worker")
   },
 
   async "a wasm with the wrong content type is good enough"() {
@@ -414,9 +425,11 @@ export const HOST: Checks = {
     const waiting = engine.exec(ENDLESS, [], { timeoutMs: 100 })
     worker.postMessage("throw")
     const behind = engine.exec("select 1")
-    await rejects(behind, "INTERNAL/WORKER_FAILED")
-    // Its answer came before the mistake, or was lost with it; both are fine.
-    await rejects(waiting, /^(INTERRUPTED\/TIMEOUT|INTERNAL\/WORKER_FAILED)$/)
+    await Promise.all([
+      rejects(behind, "INTERNAL/WORKER_FAILED"),
+      // Its answer came before the mistake, or was lost with it; both are fine.
+      rejects(waiting, /^(INTERRUPTED\/TIMEOUT|INTERNAL\/WORKER_FAILED)$/),
+    ])
     ok(/a mistake outside of every call/.test((await within(1000, closed, "the closed event")).message), "the error does not say what happened")
     await isOver(engine)
   },
@@ -428,7 +441,7 @@ export const HOST: Checks = {
     const closed = closedEvent(engine)
     await engine.init()
     const waiting = [engine.exec("select 1"), engine.exec("select 2"), engine.export()]
-    for (const call of waiting) await rejects(call, /^(LIFECYCLE\/TRANSPORT_CLOSED|PROTOCOL\/.*)$/)
+    await Promise.all(waiting.map((call) => rejects(call, /^(LIFECYCLE\/TRANSPORT_CLOSED|PROTOCOL\/.*)$/)))
     await within(1000, closed, "the closed event")
     await isOver(engine)
   }])),
@@ -503,8 +516,10 @@ export const HOST: Checks = {
       // A frame larger than the memory: wasm's own allocator gives up.
       const fatal = engine.exec("select length(?)", [new Uint8Array(60_000_000)])
       const behind = [engine.exec("select 1"), engine.export(), engine.stream("select 1").batches().next()]
-      await rejects(fatal, "INTERNAL/ENGINE_DEFECT", "the call that trapped")
-      for (const call of behind) await rejects(call, /^(INTERNAL\/ENGINE_DEFECT|LIFECYCLE\/FAILED)$/, "a call behind it")
+      await Promise.all([
+        rejects(fatal, "INTERNAL/ENGINE_DEFECT", "the call that trapped"),
+        ...behind.map((call) => rejects(call, /^(INTERNAL\/ENGINE_DEFECT|LIFECYCLE\/FAILED)$/, "a call behind it")),
+      ])
       same((await within(1000, closed, "the closed event")).reason, "ENGINE_DEFECT")
       await isOver(engine)
     }
@@ -551,24 +566,22 @@ async function seed(): Promise<ArrayBuffer> {
   return image
 }
 
-/** The package from another address, where the server has something else in store. */
+/** The package from another address, where the server has something else in store: in a worker, in this thread. */
 async function creators(prefix: string): Promise<(() => LixEngine)[]> {
   const other: typeof import("../../../src/index.js") = await import(`${prefix}standalone.js`)
   return [other.createWorkerEngine, other.createMainMemoryEngine]
 }
 
 /** An engine that cannot be loaded: init and what waits for it reject, and it is over. */
-async function doesNotOpen(prefix: string, expected: string): Promise<EngineError> {
-  const [inWorker, inProcess] = await creators(prefix)
-  const isWorkerScript = expected.endsWith("WORKER_FAILED")
+async function doesNotOpen(prefix: string, expected: string, where: "worker" | "worker and this thread" = "worker and this thread"): Promise<EngineError> {
+  const all = await creators(prefix)
   let error: EngineError | undefined
-  for (const create of isWorkerScript ? [inWorker!] : [inWorker!, inProcess!]) {
+  for (const create of where === "worker" ? all.slice(0, 1) : all) {
     const engine = create()
     const closed = closedEvent(engine)
     const opening = engine.init()
     const waiting = engine.exec("select 1")
-    error = await rejects(opening, expected, "init")
-    await rejects(waiting, /^(INTERNAL|LIFECYCLE)\//, "a call behind init")
+    ;[error] = await Promise.all([rejects(opening, expected, "init"), rejects(waiting, /^(INTERNAL|LIFECYCLE)\//, "a call behind init")])
     await within(1000, closed, "the closed event")
     await isOver(engine)
   }
