@@ -115,7 +115,7 @@ export function decodeMessage(data: unknown): Incoming {
 
 /** `ExecResponse`. */
 export class ExecBody {
-  readonly columns: ResultColumn[] = []
+  columns: readonly ResultColumn[] = NO_COLUMNS
   batch: BatchData | undefined
   cursor: number | undefined
   changes: number | bigint | undefined
@@ -405,7 +405,7 @@ function readExec(reader: BinaryReader, end: number, bytes: Uint8Array): ExecBod
     const tag = reader.uint32()
     switch (tag) {
       case EXEC_COLUMNS:
-        body.columns.push(readColumn(reader, endOf(reader, end)))
+        body.columns = readColumns(reader, end, bytes, body.columns)
         break
       case EXEC_BATCH:
         body.batch = readBatch(reader, endOf(reader, end))
@@ -424,6 +424,39 @@ function readExec(reader: BinaryReader, end: number, bytes: Uint8Array): ExecBod
     }
   }
   return finished(reader, end, body)
+}
+
+/** All columns that follow each other here. The same ones come with every answer to a query, and are shared. */
+function readColumns(reader: BinaryReader, end: number, bytes: Uint8Array, before: readonly ResultColumn[]): readonly ResultColumn[] {
+  const start = reader.pos - 1
+  let stop = endOf(reader, end)
+  while (bytes[stop] === EXEC_COLUMNS && stop < end) {
+    reader.pos = stop + 1
+    stop = endOf(reader, end)
+  }
+  // FNV-1a.
+  let hash = 0x811c9dc5
+  for (let at = start; at < stop; at++) hash = Math.imul(hash ^ bytes[at]!, 0x01000193)
+  let known = KNOWN_COLUMNS.get(hash)
+  if (!known || !isSame(known.bytes, bytes, start, stop)) {
+    const columns: ResultColumn[] = []
+    reader.pos = start
+    while (reader.pos < stop) {
+      reader.pos++
+      columns.push(Object.freeze(readColumn(reader, endOf(reader, stop))))
+    }
+    known = { bytes: bytes.slice(start, stop), columns: Object.freeze(columns) }
+    if (KNOWN_COLUMNS.size >= KNOWN_COLUMNS_KEPT) KNOWN_COLUMNS.clear()
+    if (known.bytes.length <= KNOWN_COLUMNS_BYTES) KNOWN_COLUMNS.set(hash, known)
+  }
+  reader.pos = stop
+  return before.length === 0 ? known.columns : [...before, ...known.columns]
+}
+
+function isSame(known: Uint8Array, bytes: Uint8Array, start: number, stop: number): boolean {
+  if (known.length !== stop - start) return false
+  for (let at = 0; at < known.length; at++) if (known[at] !== bytes[start + at]) return false
+  return true
 }
 
 function readColumn(reader: BinaryReader, end: number): ResultColumn {
@@ -542,6 +575,11 @@ function skip(reader: BinaryReader, tag: number): void {
 function field(number: number, wireType: number): number {
   return (number << 3) | wireType
 }
+
+const NO_COLUMNS: readonly ResultColumn[] = Object.freeze([])
+const KNOWN_COLUMNS = new Map<number, { readonly bytes: Uint8Array; readonly columns: readonly ResultColumn[] }>()
+const KNOWN_COLUMNS_KEPT = 128
+const KNOWN_COLUMNS_BYTES = 4_096
 
 const VARINT = 0
 const LEN = 2
