@@ -11,6 +11,7 @@ use crate::implementation::Config;
 /// A running child. Killed with its whole process group when dropped.
 pub(crate) struct Process {
     child: Child,
+    reaped: bool,
     stderr: Arc<Mutex<Vec<u8>>>,
     lines: Receiver<String>,
 }
@@ -31,9 +32,12 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        die_with_the_runner(&mut command);
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child =
             command.spawn().map_err(|error| format!("{program} does not start: {error}"))?;
+        #[cfg(unix)]
+        watchdog::watch(child.id());
 
         let stderr = Arc::new(Mutex::new(Vec::new()));
         let (sender, lines) = channel();
@@ -53,7 +57,7 @@ impl Process {
                 line.clear();
             }
         });
-        Ok(Process { child, stderr, lines })
+        Ok(Process { child, reaped: false, stderr, lines })
     }
 
     pub(crate) fn stdin(&mut self) -> ChildStdin {
@@ -120,6 +124,9 @@ impl Process {
 
     /// Kills the process and its group.
     pub(crate) fn kill(&mut self) {
+        if std::mem::replace(&mut self.reaped, true) {
+            return;
+        }
         #[cfg(unix)]
         if self.exited().is_none() {
             let group = i32::try_from(self.child.id()).expect("process ids are small");
@@ -130,6 +137,8 @@ impl Process {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+        #[cfg(unix)]
+        watchdog::forget(self.child.id());
     }
 }
 
@@ -139,24 +148,54 @@ impl Drop for Process {
     }
 }
 
-fn die_with_the_runner(command: &mut Command) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::process::CommandExt as _;
-        command.process_group(0);
+/// Kills what is left of our children when the runner is gone, however it ended: a shell that holds the list of their
+/// process groups and waits for the end of its stdin, which is the end of us.
+///
+/// Asking the system for it (PR_SET_PDEATHSIG) would need code between fork and exec, and forking a runner with a large
+/// heap costs more than most cases.
+#[cfg(unix)]
+mod watchdog {
+    use std::io::Write as _;
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{ChildStdin, Command, Stdio};
+    use std::sync::{LazyLock, Mutex};
+
+    pub(super) fn watch(group: u32) {
+        tell(&format!("+ {group}\n"));
     }
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::unix::process::CommandExt as _;
-        // SAFETY: prctl with these arguments touches no memory and is safe between fork and exec. The signal follows the
-        // death of the spawning thread, which lives as long as its target.
-        unsafe {
-            command.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                Ok(())
-            });
+
+    pub(super) fn forget(group: u32) {
+        tell(&format!("- {group}\n"));
+    }
+
+    fn tell(line: &str) {
+        if let Some(stdin) = WATCHDOG.lock().expect("no holder panics").as_mut() {
+            // Without a watchdog a run still works; only a runner that is killed leaves children behind.
+            let _ = stdin.write_all(line.as_bytes());
         }
     }
+
+    static WATCHDOG: LazyLock<Mutex<Option<ChildStdin>>> = LazyLock::new(|| {
+        let started = Command::new("/bin/sh")
+            .args(["-c", SCRIPT])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn();
+        Mutex::new(started.ok().and_then(|mut child| child.stdin.take()))
+    });
+
+    const SCRIPT: &str = r#"
+groups=" "
+while read -r op group; do
+    case $op in
+        +) groups="$groups$group " ;;
+        -) case $groups in *" $group "*) groups="${groups%% "$group" *} ${groups#* "$group" }" ;; esac ;;
+    esac
+done
+for group in $groups; do kill -9 -- "-$group"; done
+"#;
 }
 
 const STDERR_BYTES: usize = 64 * 1024;
