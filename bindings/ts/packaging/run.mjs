@@ -139,6 +139,8 @@ async function types(suite, full, bare) {
     await suite.check(`a strict program compiles with moduleResolution ${name}`, () => compile(full, "types/consumer.ts", settings))
     await suite.check(`a program without kysely compiles with moduleResolution ${name}`, () => compile(bare, "types/without-kysely.ts", settings))
   }
+  const nodeTypes = { lib: ["es2022"], types: ["node"], typeRoots: [repository("node_modules/@types")] }
+  await suite.check("a Node program compiles, without the DOM's types", () => compile(bare, "types/without-kysely.ts", { ...resolutions.nodenext, ...nodeTypes }))
   await suite.check("the Vite sample compiles", () => compile(full, "vite/main.ts", resolutions.bundler))
 }
 
