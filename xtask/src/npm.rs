@@ -21,15 +21,14 @@ pub(crate) fn type_check() -> Result<()> {
     })
 }
 
-/// The package's own tests, on scripted ports and on the real engine.
+/// The package's own tests, on scripted ports and on the real engine in Node.
 pub(crate) fn tests() -> Result<()> {
-    step("npm tests", "npm test", || {
-        setup::chromium()?;
-        cmd("npm").arg("test").run()
-    })
+    built()?;
+    step("npm tests", "npm test", || cmd("npm").arg("test").run())
 }
 
-/// Kysely and the host's behaviour in a real browser, on the package as built.
+/// The built package in a real browser: Kysely on the worker engine, and everything that can go
+/// wrong with workers.
 pub(crate) fn browser_tests() -> Result<()> {
     built()?;
     step("browser tests", "npm run test:browser --workspace bindings/ts", || {
