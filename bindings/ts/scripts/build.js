@@ -1,5 +1,5 @@
 /**
- * Fills dist/: the modules as tsc emits them, the generated code and the wasm beside them, and
+ * Copies the licences in, and fills dist/: the modules as tsc emits them, the generated code and the wasm beside them, and
  * standalone.js, the same package in one module for pages without a bundler.
  */
 
@@ -17,6 +17,7 @@ for (const file of ["src/wasm/lix_engine.js", "src/wasm/lix_engine.wasm"]) {
   if (!existsSync(at(file))) fail(`${file} is missing; build it with: cargo xtask wasm`)
 }
 
+for (const file of ["LICENSE-MIT", "LICENSE-APACHE"]) cpSync(at("../..", file), at(file))
 rmSync(at("dist"), { recursive: true, force: true })
 const tsc = createRequire(import.meta.url).resolve("typescript/package.json")
 execFileSync(process.execPath, [join(dirname(tsc), "bin/tsc"), "-p", at("tsconfig.build.json")], { stdio: "inherit" })

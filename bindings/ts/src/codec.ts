@@ -107,7 +107,7 @@ export const OUTCOME = { error: 2, init: 3, exec: 4, execBatch: 5, fetch: 6, clo
 /** Opens a message. Throws `PROTOCOL/FRAME_MALFORMED` for anything that is none. */
 export function decodeMessage(data: unknown): Incoming {
   const { v, frame, attachments = [] } = (data ?? {}) as Partial<Envelope>
-  if (v !== 1 || !(frame instanceof ArrayBuffer) || !Array.isArray(attachments)) throw malformed("FRAME_MALFORMED", "not a message of this protocol")
+  if (v !== 1 || !(frame instanceof ArrayBuffer) || frame.byteLength === 0 || !Array.isArray(attachments)) throw malformed("FRAME_MALFORMED", "not a message of this protocol")
   const incoming = new Incoming(new Uint8Array(frame), attachments)
   guarded("FRAME_MALFORMED", () => readFrame(incoming))
   return incoming

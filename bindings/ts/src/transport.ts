@@ -64,6 +64,14 @@ export function createTransport(port: EnginePort, events: TransportEvents) {
     if (backlog.length > 0) sendBacklog()
     call.settle(incoming)
   }
+  // A worker that its owner terminates dies without an event, and its calls would wait forever.
+  const terminate = port.terminate?.bind(port)
+  if (terminate) {
+    port.terminate = () => {
+      terminate()
+      lost(transportClosed("the worker was terminated"))
+    }
+  }
   port.onmessageerror = () => lost(transportClosed("a message of the engine could not be received"))
   port.addEventListener?.("close", () => lost(transportClosed("the engine's end of the port was closed")))
   port.onerror = (event) => {
@@ -100,7 +108,7 @@ export function createTransport(port: EnginePort, events: TransportEvents) {
     if (ended) return
     ended = error
     port.onmessage = null
-    if (port.terminate) port.terminate()
+    if (terminate) terminate()
     else port.close?.()
     const calls = [...waiting.values()]
     for (let next = backlog.take(); next; next = backlog.take()) calls.push(next.call)
