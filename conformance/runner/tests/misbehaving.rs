@@ -342,16 +342,20 @@ fn children_die_with_the_runner() {
                 let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
                 let after_name = stat.rsplit(')').next().unwrap_or_default();
                 after_name.split_whitespace().nth(1) == Some(&parent.to_string())
+                    && stat.contains("(fake-engine)")
             })
             .collect()
     };
+    // Its threads for stdin, stdout and stderr come after the engine is under watch.
+    let threads =
+        |pid: u32| std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
     let started = Instant::now();
-    let mut child = children(runner.id());
-    while child.is_empty() {
+    while threads(runner.id()) < 4 {
         assert!(started.elapsed() < Duration::from_secs(5), "the runner starts no engine");
         std::thread::yield_now();
-        child = children(runner.id());
     }
+    let child = children(runner.id());
+    assert_eq!(child.len(), 1);
     runner.kill().unwrap();
     runner.wait().unwrap();
     let alive = || {

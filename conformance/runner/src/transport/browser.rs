@@ -4,7 +4,7 @@
 //! connects back; each session is a WebSocket of its own, behind which the page owns one worker: it forwards frames and
 //! attachments with the transfer list, frame by frame, without the TypeScript host, and reports what only a page can see.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -60,6 +60,7 @@ impl Target for BrowserTarget {
             incoming,
             process: Rc::clone(&browser.process),
             control: browser.control.clone(),
+            reloading: Rc::clone(&browser.reloading),
             ended: false,
         }))
     }
@@ -74,6 +75,7 @@ struct BrowserLink {
     incoming: Receiver<Incoming>,
     process: Rc<RefCell<Process>>,
     control: Sender<Ws>,
+    reloading: Rc<Cell<bool>>,
     ended: bool,
 }
 
@@ -130,6 +132,7 @@ impl Link for BrowserLink {
     fn bridge(&mut self, action: &Json) -> Result<(), String> {
         if action == &json!({"t": "reload"}) {
             let _ = self.control.send(Ws::Text(action.to_string().into()));
+            self.reloading.set(true);
         } else {
             self.post(action, &[]);
         }
@@ -146,6 +149,7 @@ impl Drop for BrowserLink {
 struct Browser {
     process: Rc<RefCell<Process>>,
     control: Sender<Ws>,
+    reloading: Rc<Cell<bool>>,
     arrivals: Receiver<Arrival>,
     _profile: TempDir,
     _server: Listening,
@@ -182,11 +186,12 @@ impl Browser {
         let mut browser = Browser {
             process: Rc::new(RefCell::new(process)),
             control: channel().0,
+            reloading: Rc::default(),
             arrivals,
             _profile: profile,
             _server: server,
         };
-        browser.control = browser.arrival("/control", deadline)?.outgoing;
+        browser.control = browser.arrival("/control", deadline)?.1?.outgoing;
         Ok(browser)
     }
 
@@ -194,28 +199,32 @@ impl Browser {
         self.process.borrow_mut().exited().is_none()
     }
 
+    /// Has the page open a session. A page that was reloaded connects again first, and is then asked again.
     fn open(&mut self, session: u64, script: &str, deadline: Instant) -> Result<Duplex, String> {
+        if self.reloading.take() {
+            self.control = self.arrival("/control", deadline)?.1?.outgoing;
+        }
         let order = json!({"t": "open", "session": session, "script": script});
         let path = format!("/session/{session}");
         loop {
-            if self.control.send(Ws::Text(order.to_string().into())).is_ok() {
-                match self.arrival(&path, deadline.min(Instant::now() + Duration::from_secs(3))) {
-                    Ok(duplex) => return Ok(duplex),
-                    Err(why) if Instant::now() >= deadline => return Err(why),
-                    Err(_) => {}
-                }
+            // A page that is gone is noticed by its silence.
+            let _ = self.control.send(Ws::Text(order.to_string().into()));
+            let (arrived, duplex) = self.arrival(&path, deadline)?;
+            if arrived == path {
+                return duplex;
             }
-            // The page was reloaded, or is being: it connects again.
-            self.control = self.arrival("/control", deadline)?.outgoing;
+            self.control = duplex?.outgoing;
         }
     }
 
-    fn arrival(&mut self, wanted: &str, deadline: Instant) -> Result<Duplex, String> {
+    /// Waits for the page to open the wanted WebSocket, or its control connection.
+    fn arrival(&mut self, wanted: &str, deadline: Instant) -> Result<Arrival, String> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.arrivals.recv_timeout(left) {
-                Ok((path, duplex)) if path == wanted => return duplex,
-                Ok((path, Ok(duplex))) if path == "/control" => self.control = duplex.outgoing,
+                Ok(arrival) if arrival.0 == wanted || arrival.0 == "/control" => {
+                    return Ok(arrival);
+                }
                 Ok(_) => {}
                 Err(_) => {
                     return Err(format!(

@@ -34,6 +34,8 @@ impl Process {
             .stderr(Stdio::piped());
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        #[cfg(unix)]
+        watchdog::ready();
         let mut child =
             command.spawn().map_err(|error| format!("{program} does not start: {error}"))?;
         #[cfg(unix)]
@@ -160,6 +162,11 @@ mod watchdog {
     use std::process::{ChildStdin, Command, Stdio};
     use std::sync::{LazyLock, Mutex};
 
+    /// To be called before a child is started, so that next to no time passes between its start and `watch`.
+    pub(super) fn ready() {
+        LazyLock::force(&WATCHDOG);
+    }
+
     pub(super) fn watch(group: u32) {
         tell(&format!("+ {group}\n"));
     }
@@ -194,7 +201,7 @@ while read -r op group; do
         -) case $groups in *" $group "*) groups="${groups%% "$group" *} ${groups#* "$group" }" ;; esac ;;
     esac
 done
-for group in $groups; do kill -9 -- "-$group"; done
+for group in $groups; do kill -9 "-$group"; done
 "#;
 }
 
