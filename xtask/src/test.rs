@@ -24,7 +24,6 @@ const PARTS: [Part; 16] = [
     ("type check", npm::type_check),
     ("npm tests", npm::tests),
     ("browser tests", npm::browser_tests),
-    ("browser tests", npm::browser_tests),
     ("conformance", || conformance::run(&conformance::implementations(&[])?)),
     ("packaging", npm::packaging),
     ("demo --check", || demo::demo(Options::parse(&["--check"])?)),
