@@ -40,6 +40,10 @@ impl Database {
         check(&request, around.limits)?;
         let mut compiled = self.take_statement(&request.sql)?;
         let had_transaction = self.link.in_transaction();
+        let schema_before = match self.cursors.len() > 0 && compiled.statement.changes_schema() {
+            true => self.schema_versions(),
+            false => None,
+        };
 
         let result = self.prepare_to_run(&mut compiled, &request, around).and_then(|fetched| {
             let deadline = (request.timeout_ms > 0)
@@ -59,7 +63,10 @@ impl Database {
         let is_committed = result.is_ok() && compiled.statement.commits();
         let is_rolled_back = had_transaction && !self.link.in_transaction() && !is_committed;
         let changes_schema = result.is_ok() && compiled.statement.changes_schema();
-        if is_rolled_back || changes_schema {
+        if is_rolled_back
+            || (changes_schema
+                && (schema_before.is_none() || schema_before != self.schema_versions()))
+        {
             self.cursors.invalidate_all();
         }
         if changes_schema || compiled.statement.rolls_back_to() || is_rolled_back {
@@ -68,6 +75,8 @@ impl Database {
 
         let sql = request.sql.into_boxed_str();
         match result {
+            // It would not be the same statement again.
+            Ok(Ran { outcome, .. }) if changes_schema => Ok(outcome),
             Ok(Ran { outcome, more: Some(More::Live { has_row }), size }) => {
                 let rows = Rows { compiled, sql, has_row };
                 self.open_cursor(outcome, Cursor::live(rows, size), around)
@@ -116,7 +125,8 @@ impl Database {
         params::bind(statement, &values, &fetched, outlives_request)?;
 
         let writes = !statement.is_read_only();
-        if self.cursors.len() > 0 && (writes || statement.rolls_back_to()) {
+        let disturbs = writes || statement.rolls_back_to() || statement.disturbs_readers();
+        if self.cursors.len() > 0 && disturbs {
             self.cursors.drain(around.limits.max_result_bytes as usize)?;
         }
         Ok(fetched)
@@ -138,14 +148,18 @@ impl Database {
         let rowid_before = self.link.last_insert_rowid();
         let hides_rowid =
             compiled.statement.inserts() && !compiled.statement.reads_last_insert_rowid();
+        let watches = compiled.statement.inserts() && !hides_rowid;
         if hides_rowid {
             self.link.set_last_insert_rowid(NO_ROWID);
+        } else if watches {
+            compiled.statement.watch_insertions();
         }
         let may_be_taken_back = compiled.column_count > 0 && self.link.in_transaction();
         if may_be_taken_back {
             self.control("savepoint lix_statement")?;
         }
         let result = self.write(compiled, row_mode(request), size, around);
+        let watched = if watches { compiled.statement.watched_insertion() } else { None };
         let rowid_after = self.link.last_insert_rowid();
         if may_be_taken_back && self.link.in_transaction() {
             if result.as_ref().is_err_and(is_about_rows) {
@@ -175,11 +189,28 @@ impl Database {
         });
         let inserted = match (compiled.statement.inserts(), hides_rowid) {
             (true, true) => rowid_after != NO_ROWID,
-            (true, false) => rowid_after != rowid_before || direct > 0,
+            (true, false) => rowid_after != rowid_before || watched == Some(rowid_after),
             (false, _) => false,
         };
         ran.outcome.meta.last_insert_rowid = inserted.then_some(rowid_after);
         Ok(ran)
+    }
+
+    /// Numbers that change with the schema; a CREATE … IF NOT EXISTS may leave it as it is.
+    fn schema_versions(&mut self) -> Option<[i64; 2]> {
+        let mut version = |sql: &str| {
+            let mut compiled = self.take_statement(sql).ok()?;
+            let version = match compiled.statement.step() {
+                Ok(true) => match compiled.statement.cell(0) {
+                    Stored::Integer(version) => Some(version),
+                    _ => None,
+                },
+                _ => None,
+            };
+            self.return_statement(sql.into(), compiled);
+            version
+        };
+        Some([version("pragma main.schema_version")?, version("pragma temp.schema_version")?])
     }
 
     /// Runs a statement of the engine's own.
@@ -393,5 +424,5 @@ const DEFAULT_BATCH_ROWS: u32 = 4_096;
 const DEFAULT_BATCH_BYTES: u32 = 256 * 1024;
 
 /// Set before an INSERT to see whether it sets a rowid of its own; nobody else ever sees it,
-/// because statements that read the rowid are left alone.
+/// because statements that read the rowid are watched instead, which costs more.
 const NO_ROWID: i64 = i64::MIN + 0x006c_6978;

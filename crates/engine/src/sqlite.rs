@@ -31,6 +31,9 @@ struct Hooks {
     /// Database and table of the statement's own INSERT, UPDATE or DELETE, collected likewise.
     target: RefCell<Option<Target>>,
     committed: Cell<bool>,
+    /// The table whose insertions are watched, and the rowid of the last one.
+    watched: RefCell<Option<CString>>,
+    inserted: Cell<Option<i64>>,
     /// On the platform's monotonic clock.
     deadline_ms: Cell<u64>,
     timed_out: Cell<bool>,
@@ -60,6 +63,8 @@ impl Link {
             traits: Cell::new(0),
             target: RefCell::new(None),
             committed: Cell::new(false),
+            watched: RefCell::new(None),
+            inserted: Cell::new(None),
             deadline_ms: Cell::new(0),
             timed_out: Cell::new(false),
         });
@@ -144,6 +149,15 @@ impl Link {
     pub(crate) fn set_last_insert_rowid(&self, rowid: i64) {
         // SAFETY: the connection is open.
         unsafe { ffi::sqlite3_set_last_insert_rowid(self.db(), rowid) };
+    }
+
+    fn watch_insertions(&self, table: Option<CString>) -> Option<i64> {
+        let context = std::ptr::from_ref::<Hooks>(&self.hooks).cast_mut().cast();
+        let hook = table.is_some().then_some(on_update as _);
+        *self.hooks.watched.borrow_mut() = table;
+        // SAFETY: as for the hooks in `open`.
+        unsafe { ffi::sqlite3_update_hook(self.db(), hook, context) };
+        self.hooks.inserted.take()
     }
 
     /// Whether a name means a table (and not a view).
@@ -269,12 +283,22 @@ impl Statement {
         self.traits & READS_LAST_ROWID != 0
     }
 
+    /// From now on notes what is inserted into the table that this statement inserts into.
+    pub(crate) fn watch_insertions(&self) {
+        self.link.watch_insertions(self.target.as_ref().map(|target| target.table.clone()));
+    }
+
+    /// Ends [`Statement::watch_insertions`]: the rowid of the last row that was inserted.
+    pub(crate) fn watched_insertion(&self) -> Option<i64> {
+        self.link.watch_insertions(None)
+    }
+
     /// It is an INSERT, UPDATE or DELETE of a view: triggers do all the work.
     pub(crate) fn writes_view(&self) -> bool {
         self.target.as_ref().is_some_and(|target| !self.link.is_table(target))
     }
 
-    /// It creates, drops or alters something.
+    /// It creates, drops or alters something, or changes what names can mean.
     pub(crate) fn changes_schema(&self) -> bool {
         // SAFETY: as above.
         self.traits & CHANGES_SCHEMA != 0 && unsafe { ffi::sqlite3_stmt_isexplain(self.raw) } == 0
@@ -288,6 +312,11 @@ impl Statement {
     /// It is ROLLBACK TO: the transaction goes on without some of its changes.
     pub(crate) fn rolls_back_to(&self) -> bool {
         self.traits & ROLLS_BACK_TO != 0
+    }
+
+    /// It makes SQLite end other statements where they stand, although it writes nothing.
+    pub(crate) fn disturbs_readers(&self) -> bool {
+        self.traits & DISTURBS != 0 || (self.traits & SETS != 0 && self.column_count() == 0)
     }
 
     /// How often SQLite compiled it anew because the schema had changed.
@@ -504,7 +533,7 @@ unsafe extern "C" fn authorize(
         | ffi::SQLITE_DROP_VTABLE => CHANGES_SCHEMA,
         // VACUUM attaches a nameless database; nothing else has a reason to name one here.
         ffi::SQLITE_ATTACH => match first {
-            Some(b"" | b":memory:") => 0,
+            Some(b"" | b":memory:") => CHANGES_SCHEMA,
             _ => return ffi::SQLITE_DENY,
         },
         // The journal of an image in memory cannot become a write-ahead log. As with SQLite's own
@@ -516,8 +545,11 @@ unsafe extern "C" fn authorize(
             {
                 return ffi::SQLITE_IGNORE;
             }
+            (Some(name), _) if name.eq_ignore_ascii_case(b"optimize") => DISTURBS,
+            (_, Some(_)) => SETS,
             _ => 0,
         },
+        ffi::SQLITE_DETACH => DISTURBS | CHANGES_SCHEMA,
         _ => 0,
     };
     hooks.traits.set(hooks.traits.get() | found);
@@ -530,6 +562,26 @@ unsafe extern "C" fn on_commit(context: *mut c_void) -> c_int {
     let hooks = unsafe { &*context.cast::<Hooks>() };
     hooks.committed.set(true);
     0
+}
+
+/// SAFETY: SQLite calls it with the context given to it and with NUL-terminated names.
+unsafe extern "C" fn on_update(
+    context: *mut c_void,
+    action: c_int,
+    _database: *const c_char,
+    table: *const c_char,
+    rowid: i64,
+) {
+    // SAFETY: the context is the boxed `Hooks`, see `Link::open`; the name as promised above.
+    let (hooks, table) = unsafe { (&*context.cast::<Hooks>(), CStr::from_ptr(table)) };
+    let is_watched = hooks
+        .watched
+        .borrow()
+        .as_deref()
+        .is_some_and(|watched| watched.to_bytes().eq_ignore_ascii_case(table.to_bytes()));
+    if action == ffi::SQLITE_INSERT && is_watched {
+        hooks.inserted.set(Some(rowid));
+    }
 }
 
 /// SAFETY: SQLite calls it with the context given to it.
@@ -548,6 +600,10 @@ const READS_LAST_ROWID: u32 = 1 << 1;
 const CHANGES_SCHEMA: u32 = 1 << 2;
 const COMMITS: u32 = 1 << 3;
 const ROLLS_BACK_TO: u32 = 1 << 4;
+/// Expires what is compiled: running statements then fail where they open a table again.
+const DISTURBS: u32 = 1 << 5;
+/// A PRAGMA with a value. Those that answer no rows set a flag, and expire likewise.
+const SETS: u32 = 1 << 6;
 
 const LIKE_PATTERN_BYTES: c_int = 4_000;
 

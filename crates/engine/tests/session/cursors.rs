@@ -324,12 +324,63 @@ fn a_changed_schema_ends_cursors() {
         > explain query plan create table u(a)
         [id | parent | notused | detail]
         changes 0
+        > create temp table if not exists tmp(a)
+        changes 0
+        > drop table if exists missing
+        changes 0
         > create nonsense
         INVALID/SQL_SYNTAX at 7 sqlite 1: near "nonsense": syntax error
         > create table tmp(a, a)
         INVALID/SQL_ERROR sqlite 1: duplicate column name: a
         > .fetch 4
         2
+        done
+    "#]]);
+}
+
+#[test]
+fn what_expires_statements_does_not_end_a_cursor() {
+    // Each row opens the table again, which an expired statement may not.
+    check(expect![[r#"
+        > create table t(a)
+        changes 0, commit 1
+        > insert into t values (1), (2), (3)
+        changes 3, rowid 3, commit 2
+        > .cursor 1 select (select max(a) from t where a <= o.a) from t as o
+        [(select max(a) from t where a <= o.a)]
+        1
+        cursor 1
+        > pragma recursive_triggers = on
+        ok
+        > .fetch 1 9
+        2
+        more
+        3
+        done
+        > attach ':memory:' as other
+        ok
+        > .cursor 1 select (select max(a) from t where a <= o.a) from t as o
+        [(select max(a) from t where a <= o.a)]
+        1
+        cursor 2
+        > detach other
+        ok
+        > .fetch 2 9
+        2
+        more
+        3
+        done
+        > .cursor 1 select (select max(a) from t where a <= o.a) from t as o
+        [(select max(a) from t where a <= o.a)]
+        1
+        cursor 3
+        > pragma optimize
+        [optimize]
+        0 rows
+        > .fetch 3 9
+        2
+        more
+        3
         done
     "#]]);
 }

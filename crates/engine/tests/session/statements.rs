@@ -104,6 +104,66 @@ fn what_an_insert_reports_follows_the_schema() {
 }
 
 #[test]
+fn an_upsert_that_only_updates_reports_no_rowid_even_if_a_trigger_reads_it() {
+    check(expect![[r#"
+        > create table t(id integer primary key, n unique, times default 1)
+        changes 0, commit 1
+        > create table log(id)
+        changes 0, commit 2
+        > create trigger tu after update on t begin insert into log values (last_insert_rowid()); end
+        changes 0, commit 3
+        > insert into t(n) values ('a') on conflict do update set times = times + 1
+        changes 1, rowid 1, commit 4
+        > insert into t(n) values ('a') on conflict do update set times = times + 1
+        changes 1, commit 5
+        > insert into T(n) values ('b'), ('a') on conflict do update set times = times + 1
+        changes 2, rowid 2, commit 6
+        > select * from t
+        [id INTEGER | n | times]
+        1 | 'a' | 3
+        2 | 'b' | 1
+        2 rows
+        > select * from log
+        [id]
+        1
+        2
+        2 rows
+    "#]]);
+}
+
+#[test]
+fn a_definition_that_ran_is_not_the_same_statement_again() {
+    check(expect![[r#"
+        > create table if not exists t(a)
+        changes 0, commit 1
+        > create table if not exists t(a)
+        changes 0
+        > drop table if exists t
+        changes 0, commit 2
+        > drop table if exists t
+        changes 0
+        > create table if not exists t(a)
+        changes 0, commit 3
+        > attach ':memory:' as other
+        ok
+        > create table other.u(a)
+        changes 0
+        > insert into u values (1)
+        changes 1, rowid 1
+        > detach other
+        ok
+        > insert into u values (1)
+        INVALID/SQL_ERROR sqlite 1: no such table: u
+        > create view u as select 1 as a
+        changes 0, commit 4
+        > create trigger tu instead of insert on u begin insert into t values (1), (2); end
+        changes 0, commit 5
+        > insert into u values (1)
+        changes 2, commit 6
+    "#]]);
+}
+
+#[test]
 fn the_same_text_runs_many_times_and_inside_its_own_cursor() {
     check(expect![[r#"
         > create table t(a)
