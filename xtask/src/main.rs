@@ -11,6 +11,7 @@ mod boundaries;
 mod codegen;
 mod conformance;
 mod demo;
+mod examples;
 mod glue;
 mod npm;
 mod run;
@@ -40,6 +41,7 @@ usage: cargo xtask COMMAND
   sizes [--check|--bless]     size of what a page loads, against the committed budget
   conformance [--impl NAME…]  the conformance suite on all, or the named, implementations
   packaging                   the packed npm package in Vite, webpack, a plain page and Node
+  examples                    the programs the README shows
   fuzz-smoke                  a bounded run of every fuzz target
   bench NAME [ARGS…]          run benches/NAME, e.g. `bench transport --quick`
 ";
@@ -70,6 +72,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["sizes", "--bless"] => sizes::sizes(sizes::Mode::Bless),
         ["conformance", rest @ ..] => conformance::run(&conformance::implementations(rest)?),
         ["packaging"] => npm::packaging(),
+        ["examples"] => examples::examples(),
         ["fuzz-smoke"] => test::fuzz_smoke(),
         ["bench", name, args @ ..] => bench::bench(name, args),
         ["demo", rest @ ..] => demo::demo(demo::Options::parse(rest)?),

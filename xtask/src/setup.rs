@@ -93,6 +93,20 @@ pub(crate) fn node_modules() -> Result<()> {
     cmd("npm").args(["ci", "--no-audit", "--no-fund"]).run()
 }
 
+/// One Python package, in a folder that holds nothing else and that PYTHONPATH can name.
+pub(crate) fn python_package(requirement: &str, folder: &Path) -> Result<()> {
+    let stamp = folder.join(".installed");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == requirement) {
+        return Ok(());
+    }
+    if !cmd("python3").args(["-m", "pip", "--version"]).succeeds() {
+        apt_install(&["python3", "python3-pip"])?;
+    }
+    let pip = cmd("python3").args(["-m", "pip", "install", "--quiet", "--upgrade", "--target"]);
+    pip.arg(folder).arg(requirement).env("PIP_ROOT_USER_ACTION", "ignore").run()?;
+    Ok(std::fs::write(stamp, requirement)?)
+}
+
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
 /// Whether everything the lock file wants on every platform is installed in the version it wants.

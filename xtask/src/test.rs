@@ -8,11 +8,11 @@ use crate::codegen::{self, Mode};
 use crate::conformance;
 use crate::demo::{self, Options};
 use crate::run::{Took, bold, cargo, cmd, green, red, say, step};
-use crate::{npm, setup, sizes, tidy, wasm};
+use crate::{examples, npm, setup, sizes, tidy, wasm};
 
 type Part = (&'static str, fn() -> Result<()>);
 
-const PARTS: [Part; 16] = [
+const PARTS: [Part; 17] = [
     ("setup", setup::all),
     ("proto", codegen::proto),
     ("codegen --check", || codegen::typescript(Mode::Check)),
@@ -25,6 +25,7 @@ const PARTS: [Part; 16] = [
     ("npm tests", npm::tests),
     ("browser tests", npm::browser_tests),
     ("conformance", || conformance::run(&conformance::implementations(&[])?)),
+    ("examples", examples::examples),
     ("packaging", npm::packaging),
     ("demo --check", || demo::demo(Options::parse(&["--check"])?)),
     ("sizes --check", || sizes::sizes(sizes::Mode::Check)),
