@@ -194,7 +194,8 @@ class Engine {
         // The next batch is made and travels while the caller looks at this one.
         const coming = cursor === undefined ? undefined : this.#fetch(cursor, sql, signal)
         coming?.catch(() => {})
-        if (batch && batch.rowCount > 0) {
+        // Columns have names to tell even without rows.
+        if (batch && (batch.rowCount > 0 || (batch === first.batch && resolved.rowMode === "columns"))) {
           if (performance.now() > pause) {
             await new Promise<void>(later)
             pause = performance.now() + PAUSE_MS

@@ -196,7 +196,7 @@ export type BatchOutcome = ExecResult | ExecResult<SqlValue[]> | ColumnarResult 
 
 /** The rows of a stream, one by one or batch by batch. One pass over one of the two. */
 export interface RowStream<Row, Batch> extends AsyncIterable<Row> {
-  /** The rows as they arrive; in mode `"columns"` the only way. */
+  /** The rows as they arrive; in mode `"columns"` the only way, and one empty batch if there are no rows. */
   batches(): AsyncIterableIterator<Batch>
 }
 

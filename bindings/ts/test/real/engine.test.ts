@@ -150,6 +150,13 @@ test("a large result, all at once and streamed, is the same", async (t) => {
     for (const value of batch.column("i").ints) sum += Number(value)
   }
   assert.deepEqual([batches, sum], [30, 450_015_000])
+
+  const names: string[] = []
+  for await (const batch of engine.stream("select 1 as a, 2 as b where 0", [], { rowMode: "columns" }).batches()) {
+    names.push(...batch.columns.map((column) => column.name))
+  }
+  assert.deepEqual(names, ["a", "b"], "no rows still have columns")
+  for await (const rows of engine.stream("select 1 where 0").batches()) assert.fail(`a batch of ${rows.length} rows`)
 })
 
 test("an abandoned stream closes its cursor; more than max_open_cursors can come and go", async (t) => {
