@@ -1,0 +1,7 @@
+//! The program as others meet it: a process, its streams, its exit status.
+
+mod command_line;
+mod engine;
+mod stdio;
+mod trace;
+mod websocket;
