@@ -5,8 +5,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
@@ -78,11 +77,41 @@ impl Cmd {
         envs.iter().fold(self, |cmd, (key, value)| cmd.env(key, value))
     }
 
-    /// Runs it with its output on the terminal.
-    pub(crate) fn run(mut self) -> Result<()> {
+    /// Runs it with its output on the terminal. Where nobody watches it has an end: CI gives up
+    /// after `COMMAND_LIMIT`, a person presses Ctrl-C.
+    pub(crate) fn run(self) -> Result<()> {
+        let in_ci = std::env::var_os("CI").is_some();
+        self.run_within(in_ci.then_some(COMMAND_LIMIT))
+    }
+
+    fn run_within(mut self, limit: Option<Duration>) -> Result<()> {
         note(&format!("$ {}", self.line));
-        let status = while_alive(&self.line, || self.command.status())
-            .with_context(|| format!("could not start `{}`", self.line))?;
+        #[cfg(unix)]
+        if limit.is_some() {
+            // A group of its own, so that giving up takes its children along.
+            std::os::unix::process::CommandExt::process_group(&mut self.command, 0);
+        }
+        let started = Instant::now();
+        let mut child =
+            self.command.spawn().with_context(|| format!("could not start `{}`", self.line))?;
+        let mut said = Duration::ZERO;
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            let elapsed = started.elapsed();
+            if limit.is_some_and(|limit| elapsed > limit) {
+                kill_group(&mut child);
+                return Err(anyhow!("`{}` did not end within {}", self.line, Took(elapsed)));
+            }
+            // A silent linker looks like a hung one.
+            if elapsed - said >= SIGN_OF_LIFE {
+                said = elapsed;
+                let name = self.line.split(' ').take(3).collect::<Vec<_>>().join(" ");
+                note(&format!("… {name}, running for {}", Took(elapsed)));
+            }
+            std::thread::sleep(POLL);
+        };
         if status.success() {
             return Ok(());
         }
@@ -199,21 +228,15 @@ impl fmt::Display for Failed {
 
 impl std::error::Error for Failed {}
 
-/// Says every half minute that `what` still runs: a silent linker looks like a hung one.
-fn while_alive<T>(what: &str, work: impl FnOnce() -> T) -> T {
-    let name = what.split(' ').take(3).collect::<Vec<_>>().join(" ");
-    let started = Instant::now();
-    let (done, waiting) = mpsc::channel::<()>();
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            while waiting.recv_timeout(SIGN_OF_LIFE) == Err(mpsc::RecvTimeoutError::Timeout) {
-                note(&format!("… {name}, running for {}", Took(started.elapsed())));
-            }
-        });
-        let result = work();
-        drop(done);
-        result
-    })
+/// Ends a program that has outstayed, with everything it started.
+fn kill_group(child: &mut Child) {
+    if cfg!(unix) {
+        // The shell's own kill: a program of that name is not on every machine.
+        let _ =
+            Command::new("sh").args(["-c", &format!("kill -s KILL -- -{}", child.id())]).status();
+    }
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 fn paint(code: &str, text: &str) -> String {
@@ -225,3 +248,48 @@ fn paint(code: &str, text: &str) -> String {
 }
 
 const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
+
+/// Far above what any part takes on a slow machine.
+const COMMAND_LIMIT: Duration = Duration::from_secs(25 * 60);
+
+const POLL: Duration = Duration::from_millis(20);
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_never_ends_is_ended_with_its_children() {
+        let pid_file = std::env::temp_dir().join(format!("xtask-run-{}", std::process::id()));
+        let script = format!("sleep 86400 & echo $! > '{}'; wait", pid_file.display());
+        let started = Instant::now();
+        let endless = cmd("sh").args(["-c", &script]);
+        let error = endless.run_within(Some(Duration::from_millis(500))).unwrap_err();
+        assert!(error.to_string().contains("did not end within"), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(30));
+
+        let pid = std::fs::read_to_string(&pid_file).unwrap();
+        std::fs::remove_file(&pid_file).unwrap();
+        // Whoever inherits the dead child has to collect it before its number is free.
+        let gone = format!(
+            "while kill -0 {0}; do grep -q '^State:.Z' /proc/{0}/status && exit; done",
+            pid.trim()
+        );
+        assert!(cmd("sh").args(["-c", &gone]).run_within(Some(Duration::from_secs(30))).is_ok());
+    }
+
+    #[test]
+    fn failures_name_the_command_and_the_step_to_repeat() {
+        let failing = || cmd("sh").args(["-c", "exit 3"]).run_within(None);
+        let error = step("a step", "cargo xtask again", failing).unwrap_err();
+        let failed: &Failed = error.downcast_ref().unwrap();
+        assert_eq!(failed.repeat, "cargo xtask again");
+        assert!(failed.cause.contains("`sh -c exit 3` failed (exit status: 3)"), "{failed}");
+    }
+
+    #[test]
+    fn durations_read_as_people_say_them() {
+        assert_eq!(Took(Duration::from_millis(1_240)).to_string(), "1.2 s");
+        assert_eq!(Took(Duration::from_secs(125)).to_string(), "2 min 05 s");
+    }
+}
