@@ -11,15 +11,12 @@ pub(crate) struct Image {
     chunks: Vec<Arc<Chunk>>,
     len: u64,
     writes: u64,
-    /// For so many chunks room was made.
-    reserved: usize,
 }
 
 impl Image {
     /// Copies an image that somebody else provides.
     pub(crate) fn copy_of(source: &dyn Attachment) -> Self {
         let len = source.len();
-        reserve(len);
         let chunks = (0..len)
             .step_by(CHUNK)
             .map(|offset| {
@@ -28,7 +25,7 @@ impl Image {
                 Arc::new(chunk.into_boxed_slice())
             })
             .collect();
-        Self { chunks, len, writes: 0, reserved: 0 }
+        Self { chunks, len, writes: 0 }
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -85,11 +82,6 @@ impl Image {
 
     fn set_len(&mut self, len: u64) {
         let chunks = usize::try_from(len.div_ceil(CHUNK as u64)).expect("a file that fits memory");
-        if chunks > self.reserved {
-            let more = (chunks / 8).max(MIN_GROWTH);
-            reserve((more * CHUNK) as u64);
-            self.reserved = chunks + more;
-        }
         self.chunks.resize_with(chunks, || Arc::new(empty_chunk()));
         self.len = len;
     }
@@ -135,19 +127,6 @@ fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (usize, usize, std::o
     })
 }
 
-/// Makes room for so many bytes in one go. The allocator of wasm grows the memory by just what is
-/// missing, and every growth is a system call and new views in JavaScript; memory that was there
-/// once stays.
-fn reserve(bytes: u64) {
-    if cfg!(target_family = "wasm") {
-        let room = usize::try_from(bytes).ok().and_then(|bytes| {
-            let mut room = Vec::<u8>::new();
-            room.try_reserve_exact(bytes).ok().map(|()| room)
-        });
-        drop(std::hint::black_box(room));
-    }
-}
-
 type Chunk = Box<[u8]>;
 
 fn empty_chunk() -> Chunk {
@@ -156,9 +135,6 @@ fn empty_chunk() -> Chunk {
 
 /// Every page size of SQLite divides it, so that a page never lies in two chunks.
 const CHUNK: usize = 64 * 1024;
-
-/// In chunks: 1 MiB.
-const MIN_GROWTH: usize = 16;
 
 #[cfg(test)]
 mod tests {

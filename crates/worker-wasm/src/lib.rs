@@ -4,6 +4,9 @@
 //! A frame is copied once into wasm and once out of it, into a buffer of exactly its size, which
 //! can be transferred. An attachment is copied piece by piece to where it is needed.
 
+#[cfg(target_family = "wasm")]
+mod memory;
+
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! A bounded run of the fuzz targets on any machine: valid messages, damaged in every way that a
 //! small program can think of. `LIX_FUZZ_SEED` and `LIX_FUZZ_ITERATIONS` go elsewhere and further.
 
+#[allow(dead_code, reason = "shared; this uses a part of it")]
 #[path = "../../../engine/tests/session/random.rs"]
 mod random;
 mod targets;
