@@ -344,8 +344,7 @@ impl Oracle {
         };
         let total = connection.total_changes();
         let mut statement = connection.prepare(sql).map_err(fail)?;
-        let columns: Vec<String> =
-            statement.column_names().iter().map(|name| (*name).to_owned()).collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut found = Vec::new();
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next().map_err(fail)? {
