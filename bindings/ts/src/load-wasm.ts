@@ -9,10 +9,9 @@ import { instantiate } from "./wasm/lix_engine.js"
 /** Opens a shell. `conformance` adds the control calls that test suites use. */
 export function openShell(conformance = false): OpenShell {
   return async (post) => {
-    compiled ??= compile(new URL("./wasm/lix_engine.wasm", import.meta.url))
     let module
     try {
-      module = await compiled
+      module = await preload()
     } catch (error) {
       // A failed download may succeed next time.
       compiled = undefined
@@ -21,6 +20,13 @@ export function openShell(conformance = false): OpenShell {
     const { Shell } = instantiate(module)
     return new Shell(post, conformance)
   }
+}
+
+/** Downloads and compiles, ahead of the first call. A failure shows when somebody needs the result. */
+export function preload(): Promise<WebAssembly.Module> {
+  compiled ??= compile(new URL("./wasm/lix_engine.wasm", import.meta.url))
+  compiled.catch(() => {})
+  return compiled
 }
 
 async function compile(url: URL): Promise<WebAssembly.Module> {

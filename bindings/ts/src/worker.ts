@@ -5,7 +5,7 @@
  * A worker named `lix-engine-conformance` also answers the control calls that test suites use.
  */
 
-import { openShell } from "./load-wasm.js"
+import { openShell, preload } from "./load-wasm.js"
 import { createPump } from "./pump.js"
 
 const scope = globalThis as unknown as {
@@ -21,6 +21,8 @@ const pump = createPump(openShell(scope.name === "lix-engine-conformance"), (fra
   scope.postMessage({ v: 1, frame: frame.buffer, attachments: buffers }, [frame.buffer as ArrayBuffer, ...buffers])
 })
 
+// There is no worker without an engine that wants it.
+void preload()
 scope.onmessage = ({ data }) => pump.receive(data)
 
 // A request that is lost would wait for ever; an uncaught error reaches the host, which ends the engine.
