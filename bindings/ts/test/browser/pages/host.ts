@@ -169,8 +169,12 @@ export const HOST: Checks = {
     await engine.close()
     // The control: in this thread the same is a block.
     const inProcess = await openInProcess()
-    const { blocks } = await longTasks(() => failure(inProcess.exec(ENDLESS, [], { timeoutMs: 300 })))
-    ok(blocks.some((ms) => ms >= 290), `only ${blocks} ms of 300 were seen`)
+    // The browser's list can miss one on a machine that is busy with other things.
+    let seen: number[] = []
+    for (let tries = 0; tries < 3 && !seen.some((ms) => ms >= 290); tries++) {
+      seen = (await longTasks(() => failure(inProcess.exec(ENDLESS, [], { timeoutMs: 300 })))).blocks
+    }
+    ok(seen.some((ms) => ms >= 290), `only ${seen} ms of 300 were seen`)
     await inProcess.close()
     return note
   },
