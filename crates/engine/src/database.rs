@@ -43,7 +43,7 @@ impl Database {
     pub(crate) fn create(platform: Arc<dyn Platform>) -> Result<Self> {
         let database = Self::over(Image::default(), platform)?;
         database.link.run("begin immediate; commit").map_err(Error::from)?;
-        Ok(database.from_here())
+        Ok(database.starting_here())
     }
 
     /// A database over a foreign image, which is checked first and never written to.
@@ -62,7 +62,7 @@ impl Database {
         let database = Self::over(image, platform).map_err(invalid)?;
         let look = "select count(*) from sqlite_schema; pragma page_count";
         database.link.run(look).map_err(|report| invalid(report.into()))?;
-        Ok(database.from_here())
+        Ok(database.starting_here())
     }
 
     fn over(image: Image, platform: Arc<dyn Platform>) -> Result<Self> {
@@ -86,7 +86,7 @@ impl Database {
     }
 
     /// What happened so far was opening, not a commit.
-    fn from_here(mut self) -> Self {
+    fn starting_here(mut self) -> Self {
         self.link.take_committed();
         self.seen_writes = self.image.borrow().writes();
         self

@@ -327,7 +327,7 @@ fn all_rows(
 /// Columns and rows, for statements that have columns and requests that want rows.
 fn outcome(compiled: &CompiledStatement, batch: Option<BatchBuilder>) -> ExecOutcome {
     let batch = batch.filter(|_| compiled.column_count > 0);
-    let columns = batch.is_some().then(|| compiled.columns.clone()).unwrap_or_default();
+    let columns = if batch.is_some() { compiled.columns.clone() } else { Default::default() };
     ExecOutcome { columns, meta: ExecResponse::default(), batch }
 }
 

@@ -412,8 +412,10 @@ impl Session {
             events.is_some_and(|events| events.kinds().any(|kind| kind == EventKind::Commit));
         self.phase = Phase::Ready(Box::new(Ready { database, reports_commits }));
 
+        #[allow(clippy::unnecessary_min_or_max, reason = "MINOR will not stay 0")]
+        let minor = init.minor.min(MINOR);
         Ok(Outcome::Plain(response::Outcome::Init(InitResponse {
-            minor: init.minor.min(MINOR),
+            minor,
             engine_name: "lix-engine".into(),
             engine_version: env!("CARGO_PKG_VERSION").into(),
             sqlite_version: rusqlite::version().into(),

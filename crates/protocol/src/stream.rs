@@ -50,14 +50,15 @@ pub fn read_preamble(input: &mut impl Read) -> Result<(), StreamError> {
     Err(Error::new(Reason::FrameMalformed, message).into())
 }
 
+/// A frame and its attachments. One above the limit is read and dropped, so that the request can be
+/// refused and the stream goes on; in its place stands `Err` with the announced length.
+pub type StreamMessage = (Bytes, Vec<Result<Bytes, u64>>);
+
 /// Reads one message; `None` when the peer ended the stream between two messages.
-///
-/// An attachment above the limit is read and dropped, so that the request can be refused and the
-/// stream goes on; its place in the message holds `Err` with the announced length.
 pub fn read_message(
     input: &mut impl Read,
     limits: &Limits,
-) -> Result<Option<(Bytes, Vec<Result<Bytes, u64>>)>, StreamError> {
+) -> Result<Option<StreamMessage>, StreamError> {
     let mut prefix = [0; 4];
     match read_up_to(input, &mut prefix)? {
         0 => return Ok(None),
