@@ -71,7 +71,7 @@ impl Database {
         // The image is memory: nothing to protect against a crash of the machine, nobody to lock
         // out. Rollback and savepoints still need a journal.
         link.run(
-            "pragma journal_mode=memory; pragma synchronous=off; pragma locking_mode=exclusive",
+            "pragma journal_mode=memory; pragma synchronous=off; pragma locking_mode=exclusive; pragma cache_size=-4096",
         )?;
         Ok(Self {
             cursors: Cursors::default(),
