@@ -214,7 +214,7 @@ async function run(): Promise<void> {
       if (outcome.lastInsertRowid !== undefined) figures.unshift(`last rowid ${outcome.lastInsertRowid}`)
     } else if (firstMs !== undefined) {
       if (grid.rowCount > 4_096) figures.unshift(`first ones after ${tidyMs(firstMs)} ms`)
-      figures.unshift(count(grid.rowCount, "row"))
+      figures.unshift(grid.rowCount === 0 ? "No rows" : count(grid.rowCount, "row"))
     } else figures.unshift(outcome.streamed ? "No rows" : "Done")
     if (outcome.inTransaction) figures.push("a transaction is open")
     $("status").textContent = figures.join(" · ")
