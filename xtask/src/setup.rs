@@ -158,7 +158,7 @@ fn apt_install(packages: &[&str]) -> Result<()> {
     let listed = packages.join(" ");
     ensure!(
         cmd("apt-get").arg("--version").succeeds(),
-        "{listed}: not found, and this is not Debian; please install by hand (see CONTRIBUTING.md)"
+        "{listed}: not found, and this is not Debian; please install it by hand"
     );
     let root_user = cmd("id").arg("-u").read()?.trim() == "0";
     let apt = || {
