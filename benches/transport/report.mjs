@@ -23,7 +23,7 @@ export function printTable(rows) {
 }
 
 /** Puts machine, versions and table between the marks of benches/RESULTS.md. */
-export function writeResults(rows, { version, exchange, load }) {
+export function writeResults(rows, { version, exchange, others }) {
   const file = fileURLToPath(new URL("../RESULTS.md", import.meta.url))
   const table = [
     "| | ours | baseline | ratio | target | |",
@@ -33,7 +33,7 @@ export function writeResults(rows, { version, exchange, load }) {
   const facts = [
     `- ${new Date().toISOString().slice(0, 10)}, commit ${commit()}`,
     `- ${cpus().length} × ${cpus()[0].model}, ${Math.round(totalmem() / 1024 ** 3)} GB, ${type()} ${release()}`,
-    `- load average before the run ${load.toFixed(1)}; an empty exchange between page and worker ${exchange.toFixed(1)} µs`,
+    `- between the rows the machine was ${others} busy with other things; an empty exchange between page and worker ${exchange.toFixed(1)} µs`,
     `- Chromium ${version}, Node.js ${process.version}, @sqlite.org/sqlite-wasm ${installed("@sqlite.org/sqlite-wasm")}`,
   ]
   const text = readFileSync(file, "utf8")

@@ -13,7 +13,8 @@
  */
 
 import { deepStrictEqual } from "node:assert"
-import { loadavg } from "node:os"
+import { setTimeout as sleep } from "node:timers/promises"
+import { cpus } from "node:os"
 import { parseArgs } from "node:util"
 import { startBrowser } from "./browser.mjs"
 import { median, printRow, printTable, writeResults } from "./report.mjs"
@@ -44,19 +45,23 @@ const rows = [
   { name: "open to first answer", unit: "ms", target: 1, measure: opening },
 ].filter(({ name }) => name.includes(flags.only ?? ""))
 
-const load = loadavg()[0]
 const browser = await startBrowser({ dist: flags.dist })
 try {
   await checkProbe()
   const exchange = await emptyExchange()
   const results = []
+  const others = []
   for (const row of rows) {
+    others.push(await busyShare())
     const samples = await row.measure()
     const result = { ...row, ...samples }
     results.push(result)
     printRow(result)
   }
-  if (flags.write) writeResults(results, { version: browser.version, exchange, load })
+  const disturbance = median(others)
+  console.error(`between the rows the machine was ${percent(disturbance)} busy with other things${disturbance > 0.1 ? ": do not trust these numbers" : ""}`)
+  if (flags.write) writeResults(results, { version: browser.version, exchange, others: percent(disturbance) })
+  if (flags.quick) console.log("a quick run: little data, few repetitions, numbers without a meaning")
   printTable(results)
 } finally {
   await browser.close()
@@ -164,6 +169,19 @@ async function emptyExchange() {
   await page.close()
   console.error(`an empty exchange between page and worker: ${median(samples).toFixed(1)} µs`)
   return median(samples)
+}
+
+/** How much of all processors is in use while this program waits. */
+async function busyShare() {
+  const times = () => cpus().reduce(({ idle, all }, { times }) => ({ idle: idle + times.idle, all: all + Object.values(times).reduce((a, b) => a + b) }), { idle: 0, all: 0 })
+  const before = times()
+  await sleep(500)
+  const after = times()
+  return 1 - (after.idle - before.idle) / (after.all - before.all)
+}
+
+function percent(share) {
+  return `${Math.round(share * 100)} %`
 }
 
 // ---- taking turns -----------------------------------------------------------
