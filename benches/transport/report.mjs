@@ -12,7 +12,7 @@ export function median(samples) {
 /** A row as soon as it is known, with how far its samples lie apart. */
 export function printRow(row) {
   const spread = (samples) => (samples ? `${figure(median(samples))} [${figure(quantile(samples, 0.25))}–${figure(quantile(samples, 0.75))}]` : "–")
-  console.error(`${row.name.padEnd(34)} ${row.unit.padEnd(4)} ours ${spread(row.ours).padEnd(24)} baseline ${spread(row.baseline)}`)
+  console.error(`${row.name.padEnd(34)} ${row.unit.padEnd(4)} ours ${spread(row.ours).padEnd(24)} baseline ${spread(row.baseline).padEnd(24)} ${row.floor ? `empty messages ${spread(row.floor)}` : ""}`.trimEnd())
 }
 
 /** One line per target, and nothing after them. */
@@ -23,17 +23,17 @@ export function printTable(rows) {
 }
 
 /** Puts machine, versions and table between the marks of benches/RESULTS.md. */
-export function writeResults(rows, { version, exchange, others }) {
+export function writeResults(rows, { version, busy }) {
   const file = fileURLToPath(new URL("../RESULTS.md", import.meta.url))
   const table = [
-    "| | ours | baseline | ratio | target | |",
-    "|---|---:|---:|---:|---:|---|",
-    ...rows.map(verdict).map((row) => `| ${row.name} | ${row.ours} | ${row.baseline} | ${row.ratio} | ${row.target} | ${row.met === "missed" ? "**missed**" : row.met} |`),
+    "| | ours | baseline | ratio | target | | empty messages |",
+    "|---|---:|---:|---:|---:|---|---|",
+    ...rows.map(verdict).map((row) => `| ${row.name} | ${row.ours} | ${row.baseline} | ${row.ratio} | ${row.target} | ${row.met === "missed" ? "**missed**" : row.met} | ${row.floor} |`),
   ]
   const facts = [
     `- ${new Date().toISOString().slice(0, 10)}, commit ${commit()}`,
     `- ${cpus().length} × ${cpus()[0].model}, ${Math.round(totalmem() / 1024 ** 3)} GB, ${type()} ${release()}`,
-    `- between the rows the machine was ${others} busy with other things; an empty exchange between page and worker ${exchange.toFixed(1)} µs`,
+    `- other things kept ${busy} of the machine busy before or after the run`,
     `- Chromium ${version}, Node.js ${process.version}, @sqlite.org/sqlite-wasm ${installed("@sqlite.org/sqlite-wasm")}`,
   ]
   const text = readFileSync(file, "utf8")
@@ -42,7 +42,7 @@ export function writeResults(rows, { version, exchange, others }) {
   writeFileSync(file, `${text.slice(0, before)}\n${facts.join("\n")}\n\n${table.join("\n")}\n${text.slice(after)}`)
 }
 
-function verdict({ name, unit, ours, baseline, target, below }) {
+function verdict({ name, unit, ours, baseline, floor, target, below }) {
   const mine = median(ours)
   const theirs = baseline && median(baseline)
   const met = below === undefined ? mine / theirs <= target : mine < below
@@ -53,6 +53,7 @@ function verdict({ name, unit, ours, baseline, target, below }) {
     ratio: baseline ? (mine / theirs).toFixed(2) : "–",
     target: below === undefined ? `≤ ${target.toFixed(2)}` : `< ${below} ${unit}`,
     met: met ? "met" : "missed",
+    floor: floor ? `${figure(median(floor))} ${unit}, ratio ${(median(floor) / theirs).toFixed(2)}` : "",
   }
 }
 

@@ -31,8 +31,8 @@ const IMAGE_BYTES = 100 * 1024 * 1024
 /** One row per target. `target` bounds ours/baseline, `below` ours alone. */
 const rows = [
   { name: "one row by its key, awaited", unit: "µs", target: 0.6, measure: oneRow },
-  { name: "10,000 inserts, awaited", unit: "ms", target: 0.6, measure: inserts("insertsAwaited") },
-  { name: "10,000 inserts, pipelined", unit: "ms", target: 0.6, measure: inserts("insertsPipelined") },
+  { name: "10,000 inserts, awaited", unit: "ms", target: 0.6, measure: inserts("insertsAwaited", "exchangesAwaited") },
+  { name: "10,000 inserts, pipelined", unit: "ms", target: 0.6, measure: inserts("insertsPipelined", "exchangesPipelined") },
   { name: "10,000 inserts, one batch", unit: "ms", target: 0.4, measure: inserts("insertsInOneBatch") },
   { name: "200,000 inserts, batches of 1,000", unit: "ms", target: 0.3, measure: writes },
   { name: "100,000 × 6 to objects", unit: "ms", target: 0.25, measure: largeResult("rows", "ms") },
@@ -45,38 +45,35 @@ const rows = [
   { name: "open to first answer", unit: "ms", target: 1, measure: opening },
 ].filter(({ name }) => name.includes(flags.only ?? ""))
 
+const busyBefore = await busyShare()
 const browser = await startBrowser({ dist: flags.dist })
+const results = []
 try {
   await checkProbe()
-  const exchange = await emptyExchange()
-  const results = []
-  const others = []
   for (const row of rows) {
-    others.push(await busyShare())
     const samples = await row.measure()
-    const result = { ...row, ...samples }
-    results.push(result)
-    printRow(result)
+    results.push({ ...row, ...samples })
+    printRow(results.at(-1))
   }
-  const disturbance = median(others)
-  console.error(`between the rows the machine was ${percent(disturbance)} busy with other things${disturbance > 0.1 ? ": do not trust these numbers" : ""}`)
-  if (flags.write) writeResults(results, { version: browser.version, exchange, others: percent(disturbance) })
-  if (flags.quick) console.log("a quick run: little data, few repetitions, numbers without a meaning")
-  printTable(results)
 } finally {
   await browser.close()
 }
+const busy = Math.max(busyBefore, await busyShare())
+console.error(`before or after, other things kept ${percent(busy)} of the machine busy${busy > 0.1 ? "; do not trust these numbers" : ""}`)
+if (flags.write) writeResults(results, { version: browser.version, busy: percent(busy) })
+if (flags.quick) console.log("a quick run: little data, few repetitions, numbers without a meaning")
+printTable(results)
 
 // ---- the rows ---------------------------------------------------------------
 
 async function oneRow() {
   const page = await bothFilled(flags.quick ? 1_000 : ROWS)
-  const calls = flags.quick ? 50 : 500
-  return inTurn({ page, workload: "oneRow", options: { calls }, warmUps: 5, repetitions: 40, scale: 1_000 / calls })
+  const count = flags.quick ? 50 : 500
+  return inTurn({ page, workload: "oneRow", floor: "exchangesAwaited", options: { count }, warmUps: 5, repetitions: 40, scale: 1_000 / count })
 }
 
-function inserts(workload) {
-  return async () => inTurn({ page: await browser.page(), workload, options: { count: flags.quick ? 200 : INSERTS }, warmUps: 3, repetitions: 15 })
+function inserts(workload, floor) {
+  return async () => inTurn({ page: await browser.page(), workload, floor, options: { count: flags.quick ? 200 : INSERTS }, warmUps: 3, repetitions: 15 })
 }
 
 async function writes() {
@@ -160,22 +157,11 @@ async function checkProbe() {
   await page.close()
 }
 
-/** What an exchange costs before anybody does anything, in µs: the floor under every awaited call. */
-async function emptyExchange() {
-  const page = await browser.page()
-  const calls = 500
-  const samples = []
-  for (let i = 0; i < repetitions(40); i++) samples.push(((await page.bench("emptyExchange", "baseline", { calls })).ms * 1_000) / calls)
-  await page.close()
-  console.error(`an empty exchange between page and worker: ${median(samples).toFixed(1)} µs`)
-  return median(samples)
-}
-
 /** How much of all processors is in use while this program waits. */
 async function busyShare() {
   const times = () => cpus().reduce(({ idle, all }, { times }) => ({ idle: idle + times.idle, all: all + Object.values(times).reduce((a, b) => a + b) }), { idle: 0, all: 0 })
   const before = times()
-  await sleep(500)
+  await sleep(1_000)
   const after = times()
   return 1 - (after.idle - before.idle) / (after.all - before.all)
 }
@@ -186,29 +172,34 @@ function percent(share) {
 
 // ---- taking turns -----------------------------------------------------------
 
-/** Repetitions of one workload, in turn, in one page. */
-async function inTurn({ page, workload, options, key = "ms", scale = 1, clean = false, ...counts }) {
+/**
+ * Repetitions of one workload, in turn, in one page. With `floor`, the name of a workload that only
+ * exchanges messages, that takes its turn too.
+ */
+async function inTurn({ page, workload, floor, options, key = "ms", scale = 1, clean = false, ...counts }) {
   const measure = async (who) => {
     // Only where the last repetition left much: a forced collection also throws away what V8 has
     // learned about the code, and a short loop would measure how it learns again.
     if (clean) await page.collectGarbage()
-    const sample = await page.bench(workload, who, options)
+    const sample = who === "floor" ? await page.bench(floor, "baseline", options) : await page.bench(workload, who, options)
     return { value: sample[key] * scale, check: sample.check }
   }
-  const samples = await alternate(measure, counts)
+  const samples = await alternate(measure, { ...counts, hasFloor: floor !== undefined })
   await page.close()
   return samples
 }
 
-async function alternate(measure, { warmUps, repetitions: wanted }) {
-  const samples = { ours: [], baseline: [] }
+async function alternate(measure, { warmUps, repetitions: wanted, hasFloor = false }) {
+  const samples = { ours: [], baseline: [], ...(hasFloor && { floor: [] }) }
   for (let i = 0; i < warmUps + repetitions(wanted); i++) {
     const ours = await measure("ours")
     const baseline = await measure("baseline")
+    const floor = hasFloor ? await measure("floor") : undefined
     deepStrictEqual(ours.check, baseline.check, "the two answers differ")
     if (i < warmUps) continue
     samples.ours.push(ours.value)
     samples.baseline.push(baseline.value)
+    if (floor) samples.floor.push(floor.value)
   }
   return samples
 }

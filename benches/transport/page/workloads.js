@@ -64,24 +64,28 @@ const workloads = {
   },
 
   /** One row by its key, so many times, each awaited. The clock of a page is too coarse for one. */
-  async oneRow({ engine, rows }, { calls }) {
+  async oneRow({ engine, rows }, { count }) {
     const found = []
     const watch = startWatch()
-    for (let i = 1; i <= calls; i++) found.push(rows(await engine.exec(SELECT_ONE, [i]))[0])
+    for (let i = 1; i <= count; i++) found.push(rows(await engine.exec(SELECT_ONE, [i]))[0])
     return { ...(await watch.stop()), check: digest(found) }
   },
 
-  /** A message there and back with nothing in it: what no engine can be faster than. */
-  async emptyExchange(_, { calls }) {
-    const worker = new Worker(new URL("./echo-worker.js", import.meta.url), { type: "module" })
-    const exchange = () =>
-      new Promise((resolve) => {
-        worker.onmessage = ({ data }) => resolve(data)
-        worker.postMessage(null)
-      })
-    await exchange()
+  /** Messages there and back with nothing in them, each awaited: no engine can be faster. */
+  async exchangesAwaited(_, { count }) {
+    const { exchange, worker } = await openEcho()
     const watch = startWatch()
-    for (let i = 0; i < calls; i++) await exchange()
+    for (let i = 0; i < count; i++) await exchange()
+    const result = watch.stop()
+    worker.terminate()
+    return result
+  },
+
+  /** The same, sent without waiting. */
+  async exchangesPipelined(_, { count }) {
+    const { exchange, worker } = await openEcho()
+    const watch = startWatch()
+    await Promise.all(Array.from({ length: count }, exchange))
     const result = watch.stop()
     worker.terminate()
     return result
@@ -197,17 +201,31 @@ const workloads = {
 
 globalThis.bench = async (workload, who, options = {}) => {
   const implementation = implementations[who]
-  const needsEngine = !["open", "import", "emptyExchange", "knownBlock"].includes(workload)
-  const engine = needsEngine ? await (engines[who] ??= opened(implementation)) : undefined
+  const engine = WITHOUT_ENGINE.includes(workload) ? undefined : await (engines[who] ??= opened(implementation))
   return workloads[workload]({ ...implementation, engine }, options)
 }
 
+const WITHOUT_ENGINE = ["open", "import", "exchangesAwaited", "exchangesPipelined", "knownBlock"]
 const engines = {}
 
 async function opened({ open, init }) {
   const engine = open()
   await init(engine)
   return engine
+}
+
+/** A worker that sends back what it gets. */
+async function openEcho() {
+  const worker = new Worker(new URL("./echo-worker.js", import.meta.url), { type: "module" })
+  const waiting = []
+  worker.onmessage = ({ data }) => waiting.shift()(data)
+  const exchange = () =>
+    new Promise((resolve) => {
+      waiting.push(resolve)
+      worker.postMessage(null)
+    })
+  await exchange()
+  return { worker, exchange }
 }
 
 /** Takes the time, or watches for blocks: the probe is work too, so not both. */
