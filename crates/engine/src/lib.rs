@@ -31,8 +31,12 @@ mod platform;
 mod session;
 mod sqlite;
 mod sqlite_error;
+mod storage;
+#[expect(dead_code, reason = "the session does not use it yet")]
+mod store;
 mod vfs;
 
 pub use image::Snapshot;
 pub use platform::{Attachment, Platform};
 pub use session::{Effect, Event, Message, Session, SessionOptions};
+pub use storage::StorageFile;

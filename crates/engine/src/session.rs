@@ -321,7 +321,10 @@ impl Session {
                 }
                 Err(error) => Err(error),
             },
-            (request::Call::Save(_), Phase::Ready(_)) => Err(Error::capability("PERSISTENCE")),
+            (
+                request::Call::Save(_) | request::Call::Suspend(_) | request::Call::Resume(_),
+                Phase::Ready(_),
+            ) => Err(Error::capability("PERSISTENCE")),
             (request::Call::Control(control), Phase::Ready(_)) => self.control(control.op),
             (request::Call::Cancel(_), Phase::Ready(_)) => {
                 unreachable!("a cancel is answered on arrival")

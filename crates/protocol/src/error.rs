@@ -183,6 +183,7 @@ reasons! {
         StorageMissing = "STORAGE_MISSING",
         StorageReadonly = "STORAGE_READONLY",
         StorageFailed = "STORAGE_FAILED",
+        StorageLost = "STORAGE_LOST",
     }
     Corrupt {
         ImageInvalid = "IMAGE_INVALID",

@@ -193,6 +193,22 @@ export declare type Request = Message<"lix.engine.v1.Request"> & {
      */
     value: ControlRequest;
     case: "control";
+  } | {
+    /**
+     * Let the storage go for a while.
+     *
+     * @generated from field: lix.engine.v1.SuspendRequest suspend = 12;
+     */
+    value: SuspendRequest;
+    case: "suspend";
+  } | {
+    /**
+     * Take it again.
+     *
+     * @generated from field: lix.engine.v1.ResumeRequest resume = 13;
+     */
+    value: ResumeRequest;
+    case: "resume";
   } | { case: undefined; value?: undefined };
 };
 
@@ -313,6 +329,22 @@ export declare type Response = Message<"lix.engine.v1.Response"> & {
      */
     value: ControlResponse;
     case: "control";
+  } | {
+    /**
+     * Answer to suspend.
+     *
+     * @generated from field: lix.engine.v1.SuspendResponse suspend = 13;
+     */
+    value: SuspendResponse;
+    case: "suspend";
+  } | {
+    /**
+     * Answer to resume.
+     *
+     * @generated from field: lix.engine.v1.ResumeResponse resume = 14;
+     */
+    value: ResumeResponse;
+    case: "resume";
   } | { case: undefined; value?: undefined };
 };
 
@@ -1057,6 +1089,12 @@ export declare type InitRequest = Message<"lix.engine.v1.InitRequest"> & {
   /**
    * Where the database lives. Absent: memory.
    *
+   * [init.first-save] With storage beyond memory, new content (empty, or from the seed) is saved before init is
+   * answered; if that fails, init fails with the save's error. With AutosavePolicy.disabled it is saved by save or
+   * close.
+   * [init.stored-invalid] Stored bytes that are damaged, cut off, of another program or of a newer version of the
+   * engine's format make init fail with CORRUPT/IMAGE_INVALID, subject storage.path, and are not touched.
+   *
    * @generated from field: lix.engine.v1.StorageTarget storage = 4;
    */
   storage?: StorageTarget | undefined;
@@ -1129,6 +1167,13 @@ export declare type InitRequest = Message<"lix.engine.v1.InitRequest"> & {
    * @generated from field: lix.engine.v1.OpenMode open_mode = 11;
    */
   openMode: OpenMode;
+
+  /**
+   * When the statement that commits is answered. Ignored with memory storage.
+   *
+   * @generated from field: lix.engine.v1.Durability durability = 12;
+   */
+  durability: Durability;
 };
 
 /**
@@ -1180,11 +1225,33 @@ export declare type StorageTarget = Message<"lix.engine.v1.StorageTarget"> & {
   /**
    * Which one, as the kind understands it: a file name in OPFS, a path of the operating system. Ignored for memory.
    *
-   * [init.storage-path] OPFS and FILE without a path are INVALID/OPTION_INVALID, subject storage.path.
+   * [init.storage-path] OPFS and FILE without a path are INVALID/OPTION_INVALID, subject storage.path, and so is a
+   * path with a NUL.
+   * [init.opfs-path] In OPFS a path is one or more names joined by "/"; directories are made as needed. A name that is
+   * empty, "." or "..", longer than 255 bytes of UTF-8, not in Unicode normalization form C, or holds a control
+   * character or a backslash, and a path of more than 1024 bytes, are INVALID/OPTION_INVALID, subject storage.path.
    *
    * @generated from field: string path = 2;
    */
   path: string;
+
+  /**
+   * How long to wait, in milliseconds, while another engine has the storage open.
+   *
+   * [init.storage-busy] One engine at a time has a path open. If another one still has it when the time is over,
+   * init fails with STORAGE/STORAGE_BUSY, subject = the path. 0: does not wait.
+   *
+   * @generated from field: uint32 wait_ms = 3;
+   */
+  waitMs: number;
+
+  /**
+   * [init.or-memory] Where the kind cannot be had (STORAGE_UNSUPPORTED), keep the database in memory instead;
+   * InitResponse.storage says so. Any other failure is a failure all the same.
+   *
+   * @generated from field: bool or_memory = 4;
+   */
+  orMemory: boolean;
 };
 
 /**
@@ -1441,6 +1508,8 @@ export declare const LimitsSchema: GenMessage<Limits>;
 /**
  * Get the database as bytes.
  *
+ * [export.saves] With storage beyond memory, what is unsaved is saved first; a failure of that save is reported like
+ * one of an autosave, not by export.
  * [export.committed] The image is the committed state; it contains the effect of every earlier request.
  * [export.in-transaction] While a transaction is open it fails with TRANSACTION/IN_TRANSACTION.
  * [export.roundtrip] The image is accepted as a seed, also that of a database in which nothing was ever created.
@@ -1486,6 +1555,7 @@ export declare const ExportResponseSchema: GenMessage<ExportResponse>;
 /**
  * Persist now. Needs CAPABILITY_PERSISTENCE.
  *
+ * [persist.save-memory] With memory storage it fails with STORAGE/STORAGE_UNSUPPORTED, subject MEMORY.
  * [persist.save] Waits for a write that is under way, writes if anything is unsaved, and answers when it is safe.
  * [persist.save-in-transaction] While a transaction is open it fails with TRANSACTION/IN_TRANSACTION.
  *
@@ -1520,6 +1590,89 @@ export declare type SaveResponse = Message<"lix.engine.v1.SaveResponse"> & {
  * Use `create(SaveResponseSchema)` to create a new message.
  */
 export declare const SaveResponseSchema: GenMessage<SaveResponse>;
+
+/**
+ * Let the storage go for a while, such as when a page is put aside: saves what is unsaved, then releases the file and
+ * its lock, so that another engine can open it. Needs CAPABILITY_PERSISTENCE.
+ *
+ * [suspend.goes-on] The session goes on in memory; what it commits stays unsaved until resume.
+ * [suspend.twice] suspend while suspended, and with memory storage, does nothing and succeeds.
+ * [suspend.save] save while suspended is STORAGE/STORAGE_FAILED; close while suspended and unsaved is, too, unless it
+ * discards.
+ * [suspend.in-transaction] It works inside a transaction, too; what the transaction writes is saved after resume.
+ *
+ * @generated from message lix.engine.v1.SuspendRequest
+ */
+export declare type SuspendRequest = Message<"lix.engine.v1.SuspendRequest"> & {
+};
+
+/**
+ * Describes the message lix.engine.v1.SuspendRequest.
+ * Use `create(SuspendRequestSchema)` to create a new message.
+ */
+export declare const SuspendRequestSchema: GenMessage<SuspendRequest>;
+
+/**
+ * The storage is released.
+ *
+ * @generated from message lix.engine.v1.SuspendResponse
+ */
+export declare type SuspendResponse = Message<"lix.engine.v1.SuspendResponse"> & {
+  /**
+   * The newest commit that is persisted. Smaller than commit_seq if the save before the release failed or a
+   * transaction is open.
+   *
+   * @generated from field: uint64 saved_seq = 1;
+   */
+  savedSeq: bigint;
+};
+
+/**
+ * Describes the message lix.engine.v1.SuspendResponse.
+ * Use `create(SuspendResponseSchema)` to create a new message.
+ */
+export declare const SuspendResponseSchema: GenMessage<SuspendResponse>;
+
+/**
+ * Take the storage again after suspend. Needs CAPABILITY_PERSISTENCE.
+ *
+ * [resume.takes] The file is opened and locked again, and unsaved commits are scheduled for saving. If that fails
+ * (STORAGE_BUSY, say) the session stays suspended and resume may be tried again. Without a suspend before it, it does
+ * nothing and succeeds.
+ * [resume.lost] If another engine saved to the storage meanwhile, the two histories cannot be joined: resume fails with
+ * STORAGE/STORAGE_LOST, subject = the path, and the session ends with a ClosedEvent for the same reason. Nothing is
+ * overwritten.
+ *
+ * @generated from message lix.engine.v1.ResumeRequest
+ */
+export declare type ResumeRequest = Message<"lix.engine.v1.ResumeRequest"> & {
+  /**
+   * Like StorageTarget.wait_ms.
+   *
+   * @generated from field: uint32 wait_ms = 1;
+   */
+  waitMs: number;
+};
+
+/**
+ * Describes the message lix.engine.v1.ResumeRequest.
+ * Use `create(ResumeRequestSchema)` to create a new message.
+ */
+export declare const ResumeRequestSchema: GenMessage<ResumeRequest>;
+
+/**
+ * The storage is the session's again.
+ *
+ * @generated from message lix.engine.v1.ResumeResponse
+ */
+export declare type ResumeResponse = Message<"lix.engine.v1.ResumeResponse"> & {
+};
+
+/**
+ * Describes the message lix.engine.v1.ResumeResponse.
+ * Use `create(ResumeResponseSchema)` to create a new message.
+ */
+export declare const ResumeResponseSchema: GenMessage<ResumeResponse>;
 
 /**
  * Stop another request.
@@ -1829,7 +1982,7 @@ export declare type AutosaveEvent = Message<"lix.engine.v1.AutosaveEvent"> & {
   commitSeq: bigint;
 
   /**
-   * Size of the image in bytes, with SAVED; otherwise 0.
+   * Bytes that the save wrote, with SAVED; otherwise 0.
    *
    * @generated from field: uint64 bytes = 3;
    */
@@ -2069,11 +2222,18 @@ export declare type InjectFault = Message<"lix.engine.v1.InjectFault"> & {
 export declare const InjectFaultSchema: GenMessage<InjectFault>;
 
 /**
- * Die at once, as if killed. [control.crash] There is no answer; the transport ends.
+ * Die, as if killed. [control.crash] With CRASH_POINT_UNSPECIFIED at once: there is no answer; the transport ends.
+ * [control.crash-point] With another point it is answered, and the session dies when the next save gets there.
  *
  * @generated from message lix.engine.v1.CrashNow
  */
 export declare type CrashNow = Message<"lix.engine.v1.CrashNow"> & {
+  /**
+   * Where.
+   *
+   * @generated from field: lix.engine.v1.CrashPoint point = 1;
+   */
+  point: CrashPoint;
 };
 
 /**
@@ -2094,6 +2254,13 @@ export declare type ControlResponse = Message<"lix.engine.v1.ControlResponse"> &
    * @generated from field: uint64 clock_ms = 1;
    */
   clockMs: bigint;
+
+  /**
+   * How many writes the session has made to its storage. Only differences mean something.
+   *
+   * @generated from field: uint64 storage_writes = 2;
+   */
+  storageWrites: bigint;
 };
 
 /**
@@ -2344,6 +2511,43 @@ export enum Capability {
 export declare const CapabilitySchema: GenEnum<Capability>;
 
 /**
+ * What the answer to a statement that commits promises. Needs CAPABILITY_PERSISTENCE.
+ *
+ * @generated from enum lix.engine.v1.Durability
+ */
+export enum Durability {
+  /**
+   * Like DURABILITY_RELAXED.
+   *
+   * @generated from enum value: DURABILITY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The commit stands in the session; the autosave stores it soon. A crash loses at most what SessionState shows as
+   * unsaved.
+   *
+   * @generated from enum value: DURABILITY_RELAXED = 1;
+   */
+  RELAXED = 1,
+
+  /**
+   * [persist.strict] The answer to a request that commits comes after a save of that commit: its state has saved_seq
+   * == commit_seq. Requests that were sent without waiting may share one save. [persist.strict-failed] If the save
+   * fails, the request is answered with the save's error; the commit stands in the session, as commit_seq shows, and
+   * the engine goes on trying to save it.
+   *
+   * @generated from enum value: DURABILITY_STRICT = 2;
+   */
+  STRICT = 2,
+}
+
+/**
+ * Describes the enum lix.engine.v1.Durability.
+ */
+export declare const DurabilitySchema: GenEnum<Durability>;
+
+/**
  * What init does with the storage's present content. Memory never holds any.
  *
  * @generated from enum lix.engine.v1.OpenMode
@@ -2379,7 +2583,8 @@ export enum OpenMode {
   CREATE = 3,
 
   /**
-   * [init.replace] Start from the seed, or empty; what is stored is kept until the first save succeeded.
+   * [init.replace] Start from the seed, or empty; what is stored is kept until the first save succeeded, whatever
+   * it is, also if it cannot be opened.
    *
    * @generated from enum value: OPEN_MODE_REPLACE = 4;
    */
@@ -2836,10 +3041,64 @@ export enum FaultPoint {
    * @generated from enum value: FAULT_POINT_PLUGIN_CALL = 3;
    */
   PLUGIN_CALL = 3,
+
+  /**
+   * A flush of the storage.
+   *
+   * @generated from enum value: FAULT_POINT_PERSIST_FLUSH = 4;
+   */
+  PERSIST_FLUSH = 4,
 }
 
 /**
  * Describes the enum lix.engine.v1.FaultPoint.
  */
 export declare const FaultPointSchema: GenEnum<FaultPoint>;
+
+/**
+ * Where a session dies.
+ *
+ * @generated from enum lix.engine.v1.CrashPoint
+ */
+export enum CrashPoint {
+  /**
+   * At once.
+   *
+   * @generated from enum value: CRASH_POINT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Before the first write of the next save.
+   *
+   * @generated from enum value: CRASH_POINT_BEFORE_WRITE = 1;
+   */
+  BEFORE_WRITE = 1,
+
+  /**
+   * In the middle of the first write of the next save; half of its bytes are written.
+   *
+   * @generated from enum value: CRASH_POINT_DURING_WRITE = 2;
+   */
+  DURING_WRITE = 2,
+
+  /**
+   * After the writes of the next save, before its first flush.
+   *
+   * @generated from enum value: CRASH_POINT_BEFORE_FLUSH = 3;
+   */
+  BEFORE_FLUSH = 3,
+
+  /**
+   * After the first flush of the next save, before anybody is told.
+   *
+   * @generated from enum value: CRASH_POINT_AFTER_FLUSH = 4;
+   */
+  AFTER_FLUSH = 4,
+}
+
+/**
+ * Describes the enum lix.engine.v1.CrashPoint.
+ */
+export declare const CrashPointSchema: GenEnum<CrashPoint>;
 
