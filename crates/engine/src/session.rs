@@ -549,7 +549,7 @@ impl Session {
             }
         }
         let clock_ms = self.clock.now_ms;
-        Ok(Outcome::Plain(response::Outcome::Control(ControlResponse { clock_ms })))
+        Ok(Outcome::Plain(response::Outcome::Control(ControlResponse { clock_ms, storage_writes: 0 })))
     }
 
     fn close(&mut self, id: u32, sink: Sink<'_>) {
