@@ -13,11 +13,11 @@
  */
 
 import { deepStrictEqual } from "node:assert"
-import { setTimeout as sleep } from "node:timers/promises"
-import { cpus } from "node:os"
+import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
-import { startBrowser } from "./browser.mjs"
-import { median, printRow, printTable, writeResults } from "./report.mjs"
+import { startBrowser } from "../shared/browser.mjs"
+import { printRow, printTable, writeResults } from "../shared/report.mjs"
+import { alternate, busyShare, checkProbe, tellBusy } from "../shared/turns.mjs"
 
 const { values: flags } = parseArgs({
   options: { quick: { type: "boolean" }, only: { type: "string" }, write: { type: "boolean" }, dist: { type: "string" } },
@@ -27,6 +27,7 @@ const ROWS = 100_000
 const INSERTS = 10_000
 const WRITES = 200_000
 const IMAGE_BYTES = 100 * 1024 * 1024
+const BOTH = ["ours", "baseline"]
 
 /** One row per target. `target` bounds ours/baseline, `below` ours alone. */
 const rows = [
@@ -46,10 +47,10 @@ const rows = [
 ].filter(({ name }) => name.includes(flags.only ?? ""))
 
 const busyBefore = await busyShare()
-const browser = await startBrowser({ dist: flags.dist })
+const browser = await startBrowser({ page: fileURLToPath(new URL("page", import.meta.url)), dist: flags.dist })
 const results = []
 try {
-  await checkProbe()
+  await checkProbe(browser)
   for (const row of rows) {
     const samples = await row.measure()
     results.push({ ...row, ...samples })
@@ -58,9 +59,8 @@ try {
 } finally {
   await browser.close()
 }
-const busy = Math.max(busyBefore, await busyShare())
-console.error(`before or after, other things kept ${percent(busy)} of the machine busy${busy > 0.1 ? "; do not trust these numbers" : ""}`)
-if (flags.write) writeResults(results, { version: browser.version, busy: percent(busy) })
+const busy = tellBusy(busyBefore, await busyShare())
+if (flags.write) writeResults("transport", results, { version: browser.version, busy })
 if (flags.quick) console.log("a quick run: little data, few repetitions, numbers without a meaning")
 printTable(results)
 
@@ -113,7 +113,7 @@ async function peakMemory() {
     await page.close()
     return { value, check }
   }
-  return alternate(measure, { warmUps: 0, repetitions: 5 })
+  return alternate(BOTH, measure, { warmUps: 0, repetitions: repetitions(5) })
 }
 
 async function exports() {
@@ -138,36 +138,11 @@ async function opening() {
     return { value: ms, check }
   }
   const before = browser.requests()
-  const samples = await alternate(measure, { warmUps: 3, repetitions: 21 })
+  const samples = await alternate(BOTH, measure, { warmUps: 3, repetitions: repetitions(21) })
   // Pages are revalidated, code is not; otherwise this would measure the server.
   const fetched = browser.requests().slice(before.length).filter((path) => /\.(wasm|m?js)$/.test(path))
   if (!flags.only && fetched.length > 0) throw new Error(`not from the cache: ${[...new Set(fetched)].join(", ")}`)
   return samples
-}
-
-/** A known block must be seen as it is, or no other is to be believed. */
-async function checkProbe() {
-  const page = await browser.page()
-  const blocks = []
-  for (let i = 0; i < 5; i++) blocks.push((await page.bench("knownBlock", "baseline", { ms: 40 })).block)
-  const idle = (await page.bench("knownBlock", "baseline", { ms: 0 })).block
-  const seen = median(blocks)
-  if (!(Math.min(...blocks) >= 39.8 && seen < 60)) throw new Error(`the probe saw ${blocks} where the page was busy for 40 ms`)
-  console.error(`probe: saw ${seen.toFixed(1)} ms of a known 40, ${idle.toFixed(1)} ms of an idle page`)
-  await page.close()
-}
-
-/** How much of all processors is in use while this program waits. */
-async function busyShare() {
-  const times = () => cpus().reduce(({ idle, all }, { times }) => ({ idle: idle + times.idle, all: all + Object.values(times).reduce((a, b) => a + b) }), { idle: 0, all: 0 })
-  const before = times()
-  await sleep(1_000)
-  const after = times()
-  return 1 - (after.idle - before.idle) / (after.all - before.all)
-}
-
-function percent(share) {
-  return `${Math.round(share * 100)} %`
 }
 
 // ---- taking turns -----------------------------------------------------------
@@ -176,32 +151,17 @@ function percent(share) {
  * Repetitions of one workload, in turn, in one page. With `floor`, the name of a workload that only
  * exchanges messages, that takes its turn too.
  */
-async function inTurn({ page, workload, floor, options, key = "ms", scale = 1, clean = false, ...counts }) {
+async function inTurn({ page, workload, floor, options, key = "ms", scale = 1, clean = false, warmUps, repetitions: wanted }) {
   const measure = async (who) => {
     // Only where the last repetition left much: a forced collection also throws away what V8 has
     // learned about the code, and a short loop would measure how it learns again.
     if (clean) await page.collectGarbage()
-    const sample = who === "floor" ? await page.bench(floor, "baseline", options) : await page.bench(workload, who, options)
+    const sample = await page.bench(who === "floor" ? floor : workload, who, options)
     return { value: sample[key] * scale, check: sample.check }
   }
-  const samples = await alternate(measure, { ...counts, hasFloor: floor !== undefined })
+  const samples = await alternate(floor ? [...BOTH, "floor"] : BOTH, measure, { warmUps, repetitions: repetitions(wanted) })
   await page.close()
-  return samples
-}
-
-async function alternate(measure, { warmUps, repetitions: wanted, hasFloor = false }) {
-  const samples = { ours: [], baseline: [], ...(hasFloor && { floor: [] }) }
-  for (let i = 0; i < warmUps + repetitions(wanted); i++) {
-    const ours = await measure("ours")
-    const baseline = await measure("baseline")
-    const floor = hasFloor ? await measure("floor") : undefined
-    deepStrictEqual(ours.check, baseline.check, "the two answers differ")
-    if (i < warmUps) continue
-    samples.ours.push(ours.value)
-    samples.baseline.push(baseline.value)
-    if (floor) samples.floor.push(floor.value)
-  }
-  return samples
+  return { ours: samples.ours, baseline: samples.baseline, ...(floor && { beside: { "empty messages": samples.floor } }) }
 }
 
 /** A page in which both have the same large table, and answer the same rows to the last byte. */

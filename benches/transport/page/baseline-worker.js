@@ -3,42 +3,33 @@
  * them, behind one message per call.
  */
 
+import { serveCalls } from "/shared/serve-calls.js"
 import sqlite3InitModule from "/sqlite-wasm/index.mjs"
 
-const loading = sqlite3InitModule()
-let sqlite3
-let db
+serveCalls(sqlite3InitModule().then(callsOf))
 
-const calls = {
-  load() {},
+function callsOf({ oo1, capi, wasm }) {
+  let db
 
-  open({ image }) {
-    db = new sqlite3.oo1.DB(":memory:")
-    if (image === undefined) return
-    const { capi, wasm } = sqlite3
-    const bytes = wasm.allocFromTypedArray(image)
-    const flags = capi.SQLITE_DESERIALIZE_FREEONCLOSE | capi.SQLITE_DESERIALIZE_RESIZEABLE
-    db.checkRc(capi.sqlite3_deserialize(db.pointer, "main", bytes, image.byteLength, image.byteLength, flags))
-  },
+  function exec(sql, params) {
+    return db.exec({ sql, bind: params, rowMode: "object", returnValue: "resultRows" })
+  }
 
-  exec: ({ sql, params }) => exec(sql, params),
+  return {
+    load() {},
 
-  batch: ({ statements }) => statements.map(({ sql, params }) => exec(sql, params)),
+    open({ image }) {
+      db = new oo1.DB(":memory:")
+      if (image === undefined) return
+      const bytes = wasm.allocFromTypedArray(image)
+      const flags = capi.SQLITE_DESERIALIZE_FREEONCLOSE | capi.SQLITE_DESERIALIZE_RESIZEABLE
+      db.checkRc(capi.sqlite3_deserialize(db.pointer, "main", bytes, image.byteLength, image.byteLength, flags))
+    },
 
-  export: () => sqlite3.capi.sqlite3_js_db_export(db),
-}
+    exec: ({ sql, params }) => exec(sql, params),
 
-function exec(sql, params) {
-  return db.exec({ sql, bind: params, rowMode: "object", returnValue: "resultRows" })
-}
+    batch: ({ statements }) => statements.map(({ sql, params }) => exec(sql, params)),
 
-onmessage = async ({ data: { id, call, ...options } }) => {
-  try {
-    sqlite3 ??= await loading
-    const result = calls[call](options)
-    if (result instanceof Uint8Array) postMessage({ id, result }, [result.buffer])
-    else postMessage({ id, result })
-  } catch (error) {
-    postMessage({ id, error: { name: error.name, message: error.message } })
+    export: () => capi.sqlite3_js_db_export(db),
   }
 }

@@ -1,33 +1,9 @@
-/**
- * The baseline's page: one promise per id, rows by structured clone.
- *
- * Not crippled: a list of statements is one message, images are transferred, nothing is awaited twice.
- */
+/** The baseline's page: its calls by name. A list of statements is one message, images are transferred. */
+
+import { openCalls } from "/shared/calls.js"
 
 export function openBaseline() {
-  const worker = new Worker(new URL("./baseline-worker.js", import.meta.url), { type: "module" })
-  const waiting = new Map()
-  let lastId = 0
-
-  worker.onmessage = ({ data: { id, result, error } }) => {
-    const { resolve, reject } = waiting.get(id)
-    waiting.delete(id)
-    if (error) reject(Object.assign(new Error(error.message), { name: error.name }))
-    else resolve(result)
-  }
-  worker.onerror = ({ message }) => {
-    for (const { reject } of waiting.values()) reject(new Error(message))
-    waiting.clear()
-  }
-
-  function call(message, transfer) {
-    return new Promise((resolve, reject) => {
-      const id = ++lastId
-      waiting.set(id, { resolve, reject })
-      worker.postMessage({ id, ...message }, transfer)
-    })
-  }
-
+  const { call, terminate } = openCalls(new URL("./baseline-worker.js", import.meta.url))
   return {
     /** Resolves when the worker and SQLite are there. */
     load: () => call({ call: "load" }),
@@ -36,6 +12,6 @@ export function openBaseline() {
     exec: (sql, params) => call({ call: "exec", sql, params }),
     execBatch: (statements) => call({ call: "batch", statements }),
     export: () => call({ call: "export" }),
-    terminate: () => worker.terminate(),
+    terminate,
   }
 }

@@ -5,8 +5,9 @@
  */
 
 import { createWorkerEngine } from "/lix/standalone.js"
+import { COLUMNS, emptyTable, INSERT, NAMES, rowAt, series, tableSums } from "/shared/data.js"
+import { exchangesAwaited, exchangesPipelined, knownBlock, startWatch } from "/shared/watch.js"
 import { openBaseline } from "./baseline.js"
-import { busy, startProbe } from "./probe.js"
 
 /** All that differs between the two. */
 const implementations = {
@@ -69,26 +70,6 @@ const workloads = {
     const watch = startWatch()
     for (let i = 1; i <= count; i++) found.push(rows(await engine.exec(SELECT_ONE, [i]))[0])
     return { ...(await watch.stop()), check: digest(found) }
-  },
-
-  /** Messages there and back with nothing in them, each awaited: no engine can be faster. */
-  async exchangesAwaited(_, { count }) {
-    const { exchange, worker } = await openEcho()
-    const watch = startWatch()
-    for (let i = 0; i < count; i++) await exchange()
-    const result = watch.stop()
-    worker.terminate()
-    return result
-  },
-
-  /** The same, sent without waiting. */
-  async exchangesPipelined(_, { count }) {
-    const { exchange, worker } = await openEcho()
-    const watch = startWatch()
-    await Promise.all(Array.from({ length: count }, exchange))
-    const result = watch.stop()
-    worker.terminate()
-    return result
   },
 
   /** Inserts in one transaction, each awaited. */
@@ -189,14 +170,9 @@ const workloads = {
     return { ...result, check: rows(answer) }
   },
 
-  /** A busy loop, for the probe to find. */
-  async knownBlock(_, { ms }) {
-    const watch = startWatch(true)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-    busy(ms)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-    return watch.stop()
-  },
+  exchangesAwaited,
+  exchangesPipelined,
+  knownBlock,
 }
 
 globalThis.bench = async (workload, who, options = {}) => {
@@ -214,66 +190,20 @@ async function opened({ open, init }) {
   return engine
 }
 
-/** A worker that sends back what it gets. */
-async function openEcho() {
-  const worker = new Worker(new URL("./echo-worker.js", import.meta.url), { type: "module" })
-  const waiting = []
-  worker.onmessage = ({ data }) => waiting.shift()(data)
-  const exchange = () =>
-    new Promise((resolve) => {
-      waiting.push(resolve)
-      worker.postMessage(null)
-    })
-  await exchange()
-  return { worker, exchange }
-}
-
-/** Takes the time, or watches for blocks: the probe is work too, so not both. */
-function startWatch(probe = false) {
-  if (probe) {
-    const running = startProbe()
-    return { stop: async () => ({ block: await running.stop() }) }
-  }
-  const start = performance.now()
-  return { stop: () => ({ ms: performance.now() - start }) }
-}
-
 // ---- data -------------------------------------------------------------------
 
-/** One table everywhere: integer, float, short text, nullable text, 16 bytes, 0 or 1. */
-const COLUMNS = "(id integer primary key, price real not null, name text not null, note text, hash blob not null, flag integer not null)"
-const NAMES = "id, price, name, note, hash, flag"
-const INSERT = `insert into item (${NAMES}) values (?, ?, ?, ?, ?, ?)`
 const SELECT_ONE = `select ${NAMES} from wide where id = ?`
 const SELECT_ALL = `select ${NAMES} from wide`
 const BIG_SUMS = "select count(*) as count, sum(length(body)) as bytes from big"
 
-function rowAt(i) {
-  return [i, i / 7, `item ${i}`, i % 3 ? `a note about ${i}` : null, new Uint8Array(16).fill(i), i % 2]
-}
-
 /** The same kinds of values, made by SQLite, and the same in both. */
 function fillTable(count) {
-  return `insert into wide ${series(count)} select i, i / 7.0, 'item ' || i, iif(i % 3, 'a note about ' || i, null), unhex(printf('%032x', i * 2654435761)), i % 2 from series`
+  return `insert into wide ${series(1, count)} select i, i / 7.0, 'item ' || i, iif(i % 3, 'a note about ' || i, null), unhex(printf('%032x', i * 2654435761)), i % 2 from series`
 }
 
 /** Once. */
 function fillBig(bytes) {
-  return `insert into big ${series(Math.round(bytes / 8_200))} select i, zeroblob(8000) || hex(i) from series where not exists (select 1 from big)`
-}
-
-function series(count) {
-  return `with recursive series(i) as (select 1 union all select i + 1 from series where i < ${count})`
-}
-
-async function emptyTable({ engine }) {
-  await engine.exec("drop table if exists item")
-  await engine.exec(`create table item ${COLUMNS}`)
-}
-
-async function tableSums({ engine, rows }) {
-  const sums = "count(*) as n, sum(id) as ids, sum(price) as prices, sum(length(name)) as names, sum(length(note)) as notes, group_concat(distinct hex(hash)) as hashes, sum(flag) as flags"
-  return rows(await engine.exec(`select ${sums} from item`))
+  return `insert into big ${series(1, Math.round(bytes / 8_200))} select i, zeroblob(8000) || hex(i) from series where not exists (select 1 from big)`
 }
 
 /** Over every cell, its name and its type (FNV-1a). */

@@ -12,23 +12,28 @@ export function median(samples) {
 /** A row as soon as it is known, with how far its samples lie apart. */
 export function printRow(row) {
   const spread = (samples) => (samples ? `${figure(median(samples))} [${figure(quantile(samples, 0.25))}–${figure(quantile(samples, 0.75))}]` : "–")
-  console.error(`${row.name.padEnd(34)} ${row.unit.padEnd(4)} ours ${spread(row.ours).padEnd(24)} baseline ${spread(row.baseline).padEnd(24)} ${row.floor ? `empty messages ${spread(row.floor)}` : ""}`.trimEnd())
+  const beside = Object.entries(row.beside ?? {}).map(([name, samples]) => `${name} ${spread(samples)}`)
+  console.error(`${row.name.padEnd(NAME)} ${row.unit.padEnd(4)} ours ${spread(row.ours).padEnd(24)} baseline ${spread(row.baseline).padEnd(24)} ${beside.join("  ")}`.trimEnd())
 }
 
-/** One line per target, and nothing after them. */
+/**
+ * One line per row, and nothing after them. A row has a name, a unit, samples of `ours` and mostly of a
+ * `baseline`, and either `target`, which bounds the ratio of the two, or `below`, which bounds ours, or
+ * no target. What else was measured is `beside` it, by name.
+ */
 export function printTable(rows) {
   const lines = rows.map(verdict)
   console.log(line({ name: "", ours: "ours", baseline: "baseline", ratio: "ratio", target: "target", met: "" }))
   for (const each of lines) console.log(line(each))
 }
 
-/** Puts machine, versions and table between the marks of benches/RESULTS.md. */
-export function writeResults(rows, { version, busy }) {
+/** Puts machine, versions and table between the marks that benches/RESULTS.md has for this benchmark. */
+export function writeResults(benchmark, rows, { version, busy }) {
   const file = fileURLToPath(new URL("../RESULTS.md", import.meta.url))
   const table = [
-    "| | ours | baseline | ratio | target | | empty messages |",
+    "| | ours | baseline | ratio | target | | beside it |",
     "|---|---:|---:|---:|---:|---|---|",
-    ...rows.map(verdict).map((row) => `| ${row.name} | ${row.ours} | ${row.baseline} | ${row.ratio} | ${row.target} | ${row.met === "missed" ? "**missed**" : row.met} | ${row.floor} |`),
+    ...rows.map(verdict).map((row) => `| ${row.name} | ${row.ours} | ${row.baseline} | ${row.ratio} | ${row.target} | ${row.met === "missed" ? "**missed**" : row.met} | ${row.beside} |`),
   ]
   const facts = [
     `- ${new Date().toISOString().slice(0, 10)}, commit ${commit()}`,
@@ -37,28 +42,29 @@ export function writeResults(rows, { version, busy }) {
     `- Chromium ${version}, Node.js ${process.version}, @sqlite.org/sqlite-wasm ${installed("@sqlite.org/sqlite-wasm")}`,
   ]
   const text = readFileSync(file, "utf8")
-  const [before, after] = [text.indexOf(BEGIN) + BEGIN.length, text.indexOf(END)]
-  if (after < before) throw new Error(`${file} lacks its marks`)
+  const [begin, end] = [`<!-- results of ${benchmark} -->`, `<!-- end of ${benchmark} -->`]
+  const [before, after] = [text.indexOf(begin) + begin.length, text.indexOf(end)]
+  if (!text.includes(begin) || after < before) throw new Error(`${file} lacks its marks ${begin} and ${end}`)
   writeFileSync(file, `${text.slice(0, before)}\n${facts.join("\n")}\n\n${table.join("\n")}\n${text.slice(after)}`)
 }
 
-function verdict({ name, unit, ours, baseline, floor, target, below }) {
+function verdict({ name, unit, ours, baseline, beside = {}, target, below }) {
   const mine = median(ours)
   const theirs = baseline && median(baseline)
-  const met = below === undefined ? mine / theirs <= target : mine < below
+  const [bound, met] = below !== undefined ? [`< ${below} ${unit}`, mine < below] : target !== undefined ? [`≤ ${target.toFixed(2)}`, mine / theirs <= target] : ["–", undefined]
   return {
     name,
     ours: `${figure(mine)} ${unit}`,
     baseline: baseline ? `${figure(theirs)} ${unit}` : "–",
     ratio: baseline ? (mine / theirs).toFixed(2) : "–",
-    target: below === undefined ? `≤ ${target.toFixed(2)}` : `< ${below} ${unit}`,
-    met: met ? "met" : "missed",
-    floor: floor ? `${figure(median(floor))} ${unit}, ratio ${(median(floor) / theirs).toFixed(2)}` : "",
+    target: bound,
+    met: met === undefined ? "" : met ? "met" : "missed",
+    beside: Object.entries(beside).map(([name, samples]) => `${name} ${figure(median(samples))} ${unit}`).join(", "),
   }
 }
 
 function line({ name, ours, baseline, ratio, target, met }) {
-  return `${name.padEnd(34)}${ours.padStart(12)}${baseline.padStart(12)}${ratio.padStart(8)}${target.padStart(10)}  ${met}`.trimEnd()
+  return `${name.padEnd(NAME)}${ours.padStart(14)}${baseline.padStart(14)}${ratio.padStart(8)}${target.padStart(10)}  ${met}`.trimEnd()
 }
 
 function figure(value) {
@@ -81,5 +87,4 @@ function installed(name) {
   return JSON.parse(readFileSync(fileURLToPath(new URL(`../../node_modules/${name}/package.json`, import.meta.url)), "utf8")).version
 }
 
-const BEGIN = "<!-- results -->"
-const END = "<!-- end of results -->"
+const NAME = 46

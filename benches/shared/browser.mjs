@@ -10,14 +10,20 @@ import { extname, join, normalize } from "node:path"
 import { fileURLToPath } from "node:url"
 import { chromium } from "playwright-core"
 
-/** Starts both. `dist` is a build of bindings/ts other than the one in the tree. */
-export async function startBrowser({ dist = fromRoot("bindings/ts/dist") }) {
+/**
+ * Starts both; `/` is the benchmark's own folder `page`. `dist` is a build of bindings/ts other than
+ * the one in the tree.
+ */
+export async function startBrowser({ page: folder, dist = fromRoot("bindings/ts/dist") }) {
   const work = mkdtempSync(join(tmpdir(), "lix-bench-"))
+  // Also when a run is given up, since there may be gigabytes in it.
+  const tidy = () => rmSync(work, { recursive: true, force: true, maxRetries: 5 })
+  process.once("exit", tidy)
   // A copy, so that a build meanwhile does not change what is measured.
   const built = join(work, "lix")
   cpSync(dist, built, { recursive: true })
-  const server = await serve({ "/lix/": built, "/sqlite-wasm/": fromRoot("node_modules/@sqlite.org/sqlite-wasm/dist"), "/": fromHere("page") })
-  // A profile on disk, because only that has caches like a visitor's.
+  const server = await serve({ "/lix/": built, "/sqlite-wasm/": fromRoot("node_modules/@sqlite.org/sqlite-wasm/dist"), "/shared/": fromHere("page"), "/": folder })
+  // A profile on disk, because only that has caches and files like a visitor's.
   const context = await chromium.launchPersistentContext(join(work, "profile"), {
     executablePath: chromiumPath(),
     headless: true,
@@ -42,6 +48,8 @@ export async function startBrowser({ dist = fromRoot("bindings/ts/dist") }) {
       return {
         bench: (workload, who, options) => page.evaluate(([...args]) => globalThis.bench(...args), [workload, who, options]),
         collectGarbage: () => page.evaluate("gc()"),
+        /** Runs a function, without what surrounds it, in every worker of the page; answers what they answer. */
+        inWorkers: (run) => Promise.all(page.workers().map((worker) => worker.evaluate(run))),
         close: () => page.close(),
         evaluate: (expression) => page.evaluate(expression),
       }
@@ -53,13 +61,13 @@ export async function startBrowser({ dist = fromRoot("bindings/ts/dist") }) {
       await page.evaluate("gc()")
       writeFileSync(`/proc/${id}/clear_refs`, "5")
       const before = statusBytes(id, "VmRSS")
-      return { id, peak: () => statusBytes(id, "VmHWM") - before }
+      return { peak: () => statusBytes(id, "VmHWM") - before, now: () => statusBytes(id, "VmRSS") - before }
     },
 
     async close() {
       await context.close()
       server.close()
-      rmSync(work, { recursive: true, force: true, maxRetries: 5 })
+      tidy()
     },
   }
 
@@ -70,7 +78,7 @@ export async function startBrowser({ dist = fromRoot("bindings/ts/dist") }) {
       return new Map(processInfo.filter(({ type }) => type === "renderer").map(({ id, cpuTime }) => [id, cpuTime]))
     }
     const before = await times()
-    await page.bench("knownBlock", "baseline", { ms: 300 })
+    await page.bench("knownBlock", "nobody", { ms: 300 })
     const after = await times()
     const worked = [...after].map(([id, time]) => ({ id, time: time - (before.get(id) ?? 0) })).sort((a, b) => b.time - a.time)
     return worked[0].id
