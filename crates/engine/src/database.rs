@@ -65,6 +65,18 @@ impl Database {
         Ok(database.starting_here())
     }
 
+    /// A database over an image that this engine stored.
+    pub(crate) fn from_stored(image: Image, platform: Arc<dyn Platform>) -> Result<Self> {
+        let damaged = |error: Error| match error.reason {
+            Reason::OutOfMemory => error,
+            _ => Error { reason: Reason::ImageInvalid, ..error }.subject("storage.path"),
+        };
+        let database = Self::over(image, platform).map_err(damaged)?;
+        let look = "select count(*) from sqlite_schema; pragma page_count";
+        database.link.run(look).map_err(|report| damaged(report.into()))?;
+        Ok(database.starting_here())
+    }
+
     fn over(image: Image, platform: Arc<dyn Platform>) -> Result<Self> {
         let image: SharedImage = Rc::new(RefCell::new(image));
         let link = Link::open(image.clone(), platform)?;
@@ -112,6 +124,11 @@ impl Database {
         self.seen_writes = writes;
         self.commit_seq += u64::from(changed);
         changed
+    }
+
+    /// The file that SQLite writes.
+    pub(crate) fn image_mut(&self) -> std::cell::RefMut<'_, Image> {
+        self.image.borrow_mut()
     }
 
     /// The committed content.

@@ -1,7 +1,7 @@
 //! The Lix Engine: protocol messages in, protocol messages out, SQLite in between.
 //!
-//! It has no clock and no randomness of its own ([`Platform`] brings both), opens no file, spawns
-//! nothing, and does not know that browsers exist. One [`Session`] is one connection with one
+//! It has no clock and no randomness of its own ([`Platform`] brings both), opens no file (it is
+//! given a [`StorageFile`]), spawns nothing, and does not know that browsers exist. One [`Session`] is one connection with one
 //! database; it lives on the thread that made it. A shell owns the transport: it feeds [`Event`]s
 //! and carries out [`Effect`]s.
 //!
@@ -22,21 +22,23 @@
 //! assert!(session.step(&mut |_| answers += 1) == false && answers == 1);
 //! ```
 
+mod autosave;
 mod cursor;
 mod database;
 mod exec;
+mod faults;
 mod image;
 mod params;
+mod persistence;
 mod platform;
 mod session;
 mod sqlite;
 mod sqlite_error;
 mod storage;
-#[expect(dead_code, reason = "the session does not use it yet")]
 mod store;
 mod vfs;
 
 pub use image::Snapshot;
 pub use platform::{Attachment, Platform};
-pub use session::{Effect, Event, Message, Session, SessionOptions};
+pub use session::{Effect, Event, Message, Session, SessionOptions, StorageRequest};
 pub use storage::StorageFile;

@@ -3,17 +3,20 @@
 //! Guarantees: requests run in arrival order, one at a time; every request is answered exactly
 //! once; the commit event of a request precedes its answer; nothing is sent after the end.
 //! `receive` never runs SQL, so a `cancel` that a shell delivers early reaches what still waits.
+//! Where durability is strict, an answer leaves only after what its request committed is stored;
+//! answers behind it wait with it, so that requests sent without waiting share one save.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use lix_engine_protocol::proto::{
-    BatchErrorMode, CancelOutcome, CancelResponse, Capability, CloseCursorResponse, CloseResponse,
-    ClosedEvent, CommitDetail, CommitEvent, ControlResponse, EngineError, Event as WireEvent,
-    EventKind, ExecBatchRequest, ExecRequest, ExportResponse, FetchRequest, Frame, InitRequest,
-    InitResponse, OpenMode, PluginFormat, Request, RowMode, SessionState, StorageKind,
-    control_request, event, frame, init_request, request, response,
+    AutosaveEvent, BatchErrorMode, CancelOutcome, CancelResponse, Capability, CloseCursorResponse,
+    CloseResponse, ClosedEvent, CommitDetail, CommitEvent, ControlResponse, CrashPoint, Durability,
+    EngineError, Event as WireEvent, EventKind, ExecBatchRequest, ExecRequest, ExportResponse,
+    FaultPoint, FetchRequest, Frame, InitRequest, InitResponse, InjectFault, OpenMode,
+    PluginFormat, Request, ResumeResponse, RowMode, SaveResponse, SessionState, StorageKind,
+    StorageTarget, SuspendResponse, control_request, event, frame, init_request, request, response,
 };
 use lix_engine_protocol::{
     Error, ExecOutcome, Limits, NATIVE_LIMITS, Outcome, Reason, Result, WORKER_LIMITS,
@@ -22,7 +25,10 @@ use lix_engine_protocol::{
 
 use crate::database::Database;
 use crate::exec::{Surroundings, row_mode};
-use crate::{Attachment, Platform, Snapshot};
+use crate::faults::Faults;
+use crate::persistence::Persistence;
+use crate::store::Store;
+use crate::{Attachment, Platform, Snapshot, StorageFile};
 
 /// What wakes a session.
 pub enum Event {
@@ -30,6 +36,8 @@ pub enum Event {
     Message(Message),
     /// The transport cannot be read any further; the session ends with this as its reason.
     Broken(Error),
+    /// The answer to [`Effect::OpenStorage`].
+    StorageOpened(Result<Box<dyn StorageFile>>),
 }
 
 /// A frame and what came beside it.
@@ -42,6 +50,7 @@ pub struct Message {
 
 /// What a session wants done.
 #[derive(Debug)]
+#[must_use]
 pub enum Effect {
     /// Send this frame, then its attachments.
     Send {
@@ -50,9 +59,28 @@ pub enum Effect {
         /// What travels beside it.
         attachments: Vec<Snapshot>,
     },
+    /// Find, lock and open the file of a database, and report with [`Event::StorageOpened`].
+    /// Requests wait until then.
+    OpenStorage(StorageRequest),
+    /// Die as if killed: end the transport without another word, save nothing.
+    Crash,
     /// The session ended by itself: end the transport once everything is sent. A session that the
     /// host closed goes on refusing requests until the host ends the transport.
     End,
+}
+
+/// Which file a session wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageRequest {
+    /// One of [`SessionOptions::storage`].
+    pub kind: StorageKind,
+    /// As the host gave it, not empty and without NUL.
+    pub path: String,
+    /// Make the file if there is none; otherwise that is `STORAGE_MISSING`. A file without content
+    /// is as good as none.
+    pub create: bool,
+    /// How long to wait while somebody else has it open, in milliseconds.
+    pub wait_ms: u32,
 }
 
 /// How a shell sets up its session.
@@ -60,19 +88,21 @@ pub enum Effect {
 pub struct SessionOptions {
     /// Announced in the handshake and enforced.
     pub limits: Limits,
+    /// The kinds of storage that the shell can open, besides memory.
+    pub storage: &'static [StorageKind],
     /// Offer the control calls of the conformance suite.
     pub conformance: bool,
 }
 
 impl SessionOptions {
-    /// The defaults of a native process.
+    /// The defaults of a native process, with memory only.
     pub fn native() -> Self {
-        Self { limits: NATIVE_LIMITS, conformance: false }
+        Self { limits: NATIVE_LIMITS, storage: &[], conformance: false }
     }
 
-    /// The defaults of a worker.
+    /// The defaults of a worker, with memory only.
     pub fn worker() -> Self {
-        Self { limits: WORKER_LIMITS, conformance: false }
+        Self { limits: WORKER_LIMITS, storage: &[], conformance: false }
     }
 }
 
@@ -83,19 +113,53 @@ pub struct Session {
     options: SessionOptions,
     platform: Arc<dyn Platform>,
     clock: ManualClock,
+    faults: Faults,
+    /// Answers that wait for a save.
+    held: Vec<Held>,
     last_event_seq: u64,
 }
 
 enum Phase {
     New,
+    Opening(Box<Opening>),
     Ready(Box<Ready>),
     Over { reason: Reason, state: SessionState },
+}
+
+/// An `init` that waits for its storage.
+struct Opening {
+    id: u32,
+    init: InitRequest,
+    target: StorageTarget,
+    seed: Option<Database>,
 }
 
 /// An initialised session.
 struct Ready {
     database: Database,
-    reports_commits: bool,
+    persistence: Option<Persistence>,
+    reports: Reports,
+    /// The `resume` that waits for its storage.
+    resuming: Option<u32>,
+    /// Why the newest commits are not stored although durability is strict.
+    strict_failure: Option<Error>,
+}
+
+/// Which events the host asked for.
+#[derive(Clone, Copy)]
+struct Reports {
+    commits: bool,
+    autosaves: bool,
+}
+
+/// An answer that waits until what came before it is stored.
+struct Held {
+    id: u32,
+    outcome: Outcome,
+    attachments: Vec<Snapshot>,
+    state: SessionState,
+    /// What its request committed has to be stored first.
+    has_committed: bool,
 }
 
 struct Queued {
@@ -122,15 +186,18 @@ impl Session {
             options,
             platform,
             clock: ManualClock::default(),
+            faults: Faults::default(),
+            held: Vec::new(),
             last_event_seq: 0,
         }
     }
 
-    /// Takes an event in and runs what it made runnable: [`Session::receive`], then
-    /// [`Session::step`] until nothing waits.
-    pub fn handle(&mut self, event: Event, sink: Sink<'_>) {
+    /// Takes an event in and runs the requests it made runnable: [`Session::receive`], then
+    /// requests until none waits. `true` if something is left for [`Session::step`].
+    pub fn handle(&mut self, event: Event, sink: Sink<'_>) -> bool {
         self.receive(event, sink);
-        while self.step(sink) {}
+        while self.run_next(sink) {}
+        self.has_work()
     }
 
     /// Queues a request, or answers it at once where it cannot be queued or needs no queue.
@@ -138,15 +205,67 @@ impl Session {
         match event {
             Event::Message(message) => self.receive_message(message, sink),
             Event::Broken(error) => self.end(error, sink),
+            Event::StorageOpened(result) => self.storage_opened(result, sink),
         }
     }
 
-    /// Runs the oldest queued request; `true` while more are queued.
+    /// Runs the oldest queued request and a part of a save that is under way or due; `true` while
+    /// there is more to do now.
     pub fn step(&mut self, sink: Sink<'_>) -> bool {
-        if let Some(Queued { id, call, attachments }) = self.queue.pop_front() {
-            self.run(id, call, &attachments, sink);
+        if !self.run_next(sink) && !self.held.is_empty() {
+            self.release_held(sink);
         }
-        !self.queue.is_empty()
+        self.save_some(sink);
+        self.has_work()
+    }
+
+    /// When [`Session::step`] has to be called although nothing arrived, as
+    /// [`Platform::monotonic_ms`]; ask again after every call.
+    pub fn deadline(&self) -> Option<u64> {
+        self.due_ms().filter(|_| !self.clock.is_manual)
+    }
+
+    /// The host is gone: saves what is unsaved and ends the session without a word.
+    pub fn hang_up(&mut self) {
+        if self.is_over() {
+            return;
+        }
+        self.queue.clear();
+        self.held.clear();
+        if let Phase::Ready(ready) = &mut self.phase
+            && let Some(persistence) = &mut ready.persistence
+            && !self.faults.is_crashed()
+        {
+            let now_ms = self.platform.monotonic_ms();
+            let _ = ready.database.link.run("rollback");
+            if persistence.save_now(&ready.database, now_ms, &mut |_| {}).is_ok() {
+                let _ = persistence.seal();
+            }
+        }
+        self.give_up(Reason::Closed);
+    }
+
+    /// `true` if a request ran.
+    fn run_next(&mut self, sink: Sink<'_>) -> bool {
+        if self.is_opening() {
+            return false;
+        }
+        let Some(Queued { id, call, attachments }) = self.queue.pop_front() else { return false };
+        self.run(id, call, &attachments, sink);
+        if self.held.len() >= HELD_ANSWERS {
+            self.release_held(sink);
+        }
+        true
+    }
+
+    fn has_work(&self) -> bool {
+        let is_saving = match &self.phase {
+            Phase::Ready(ready) => ready.persistence.as_ref().is_some_and(Persistence::is_running),
+            _ => false,
+        };
+        let is_due = || self.deadline().is_some_and(|due| due <= self.platform.monotonic_ms());
+        !self.is_opening()
+            && (!self.queue.is_empty() || !self.held.is_empty() || is_saving || is_due())
     }
 
     /// Whether the session has ended. Requests are still answered, with an error.
@@ -224,7 +343,10 @@ impl Session {
         if let Some(size) = frame.attachment_sizes.iter().find(|size| **size > max) {
             return Err(Error::limit("max_attachment_bytes", max, size).into());
         }
-        if self.queue.iter().any(|queued| queued.id == frame.id) {
+        if self.queue.iter().any(|queued| queued.id == frame.id)
+            || self.held.iter().any(|held| held.id == frame.id)
+            || self.opening_id() == Some(frame.id)
+        {
             let message = format!("request {} still waits for its answer", frame.id);
             return Err(Error::new(Reason::IdReused, message).subject(frame.id.to_string()).into());
         }
@@ -264,6 +386,19 @@ impl Session {
         }
     }
 
+    /// The request that waits for its storage.
+    fn opening_id(&self) -> Option<u32> {
+        match &self.phase {
+            Phase::Opening(opening) => Some(opening.id),
+            Phase::Ready(ready) => ready.resuming,
+            _ => None,
+        }
+    }
+
+    fn is_opening(&self) -> bool {
+        self.opening_id().is_some()
+    }
+
     fn is_closing(&self) -> bool {
         matches!(self.queue.back(), Some(Queued { call: request::Call::Close(_), .. }))
     }
@@ -289,13 +424,23 @@ impl Session {
         attachments: &[Box<dyn Attachment>],
         sink: Sink<'_>,
     ) {
+        let seq_before = self.state().commit_seq;
         let result = match (call, &mut self.phase) {
-            (request::Call::Init(init), Phase::New) => self.init(init, attachments),
+            (_, Phase::Opening(_)) => unreachable!("nothing runs while storage is opened"),
+            (request::Call::Init(init), Phase::New) => {
+                match self.init(id, init, attachments, sink) {
+                    Ok(None) => return,
+                    Ok(Some(outcome)) => Ok(outcome),
+                    Err(error) => Err(error),
+                }
+            }
             (request::Call::Init(_), Phase::Ready(_)) => {
                 let message = "the session is initialised; open another for another database";
                 Err(Error::new(Reason::AlreadyInitialized, message))
             }
-            (request::Call::Close(_), _) => return self.close(id, sink),
+            (request::Call::Close(close), _) => {
+                return self.close(id, close.discard_unsaved, sink);
+            }
             (_, Phase::New) => Err(not_initialized()),
             (_, Phase::Over { reason, .. }) => {
                 Err(Error::new(*reason, "the session is over; open a new one"))
@@ -312,32 +457,37 @@ impl Session {
                     Outcome::Plain(response::Outcome::CloseCursor(CloseCursorResponse {}))
                 })
             }
-            (request::Call::Export(_), Phase::Ready(ready)) => match ready.database.export() {
-                Ok(snapshot) => {
-                    let commit_seq = ready.database.commit_seq();
-                    let response = ExportResponse { image_attachment: 0, commit_seq };
-                    let outcome = Outcome::Plain(response::Outcome::Export(response));
-                    return self.answer(id, &outcome, vec![snapshot], sink);
-                }
-                Err(error) => Err(error),
-            },
+            (request::Call::Export(_), Phase::Ready(_)) => return self.export(id, sink),
             (
                 request::Call::Save(_) | request::Call::Suspend(_) | request::Call::Resume(_),
                 Phase::Ready(_),
-            ) => Err(Error::capability("PERSISTENCE")),
-            (request::Call::Control(control), Phase::Ready(_)) => self.control(control.op),
+            ) if self.options.storage.is_empty() => Err(Error::capability("PERSISTENCE")),
+            (request::Call::Save(_), Phase::Ready(_)) => self.save(sink),
+            (request::Call::Suspend(_), Phase::Ready(_)) => Ok(self.suspend(sink)),
+            (request::Call::Resume(resume), Phase::Ready(_)) => {
+                match self.resume(id, resume.wait_ms, sink) {
+                    None => return,
+                    Some(outcome) => Ok(outcome),
+                }
+            }
+            (request::Call::Control(control), Phase::Ready(_)) => {
+                match self.control(control.op, sink) {
+                    Ok(None) => return,
+                    Ok(Some(outcome)) => Ok(outcome),
+                    Err(error) => Err(error),
+                }
+            }
             (request::Call::Cancel(_), Phase::Ready(_)) => {
                 unreachable!("a cancel is answered on arrival")
             }
         };
+        let has_committed = self.state().commit_seq > seq_before;
         match result {
-            Ok(outcome) => {
-                self.answer(id, &outcome, vec![], sink);
-                self.reuse(outcome);
-            }
+            Ok(outcome) => self.answer_in_turn(id, outcome, vec![], has_committed, sink),
             Err(error) => {
                 let defect = (error.reason == Reason::EngineDefect).then(|| error.clone());
-                self.refuse(id, error, sink);
+                let outcome = Outcome::Plain(response::Outcome::Error(error.into()));
+                self.answer_in_turn(id, outcome, vec![], has_committed, sink);
                 if let Some(defect) = defect {
                     self.end(defect, sink);
                 }
@@ -345,7 +495,14 @@ impl Session {
         }
     }
 
-    fn init(&mut self, init: InitRequest, attachments: &[Box<dyn Attachment>]) -> Result<Outcome> {
+    /// Opens a database in memory; nothing yet if its storage has to be opened first.
+    fn init(
+        &mut self,
+        id: u32,
+        init: InitRequest,
+        attachments: &[Box<dyn Attachment>],
+        sink: Sink<'_>,
+    ) -> Result<Option<Outcome>> {
         let capabilities = self.capabilities();
         for number in &init.required {
             match Capability::try_from(*number) {
@@ -372,23 +529,11 @@ impl Session {
                 }
             });
         }
-        if let Some(storage) = &init.storage {
-            match StorageKind::try_from(storage.kind) {
-                Ok(StorageKind::Unspecified | StorageKind::Memory) => {}
-                Ok(kind) => return Err(unsupported(short_name(kind.as_str_name()))),
-                Err(_) => return Err(unsupported(&storage.kind.to_string())),
-            }
-        }
+        let target = self.target(&init)?;
         let mode = init.open_mode();
-        if mode == OpenMode::Open {
-            return Err(match init.seed {
-                Some(_) => Error::new(
-                    Reason::OptionInvalid,
-                    "OPEN takes what is stored; a seed image has no place in it",
-                )
-                .subject("open_mode"),
-                None => Error::new(Reason::StorageMissing, "memory holds nothing to open"),
-            });
+        if mode == OpenMode::Open && init.seed.is_some() {
+            let message = "OPEN takes what is stored; a seed image has no place in it";
+            return Err(Error::new(Reason::OptionInvalid, message).subject("open_mode"));
         }
 
         let platform = self.platform.clone();
@@ -398,42 +543,171 @@ impl Session {
                 _ => error,
             }
         };
-        let database = match init.seed {
-            None => Database::create(platform)?,
+        let seed = match &init.seed {
+            None => None,
             Some(init_request::Seed::Image(image)) => {
-                Database::from_image(&image, platform).map_err(named("image"))?
+                Some(Database::from_image(image, platform).map_err(named("image"))?)
             }
             Some(init_request::Seed::ImageAttachment(index)) => {
-                let image = attachments.get(index as usize).ok_or_else(|| {
+                let image = attachments.get(*index as usize).ok_or_else(|| {
                     let message = format!("the frame has no attachment {index}");
                     Error::new(Reason::AttachmentMismatch, message).subject("image_attachment")
                 })?;
-                Database::from_image(image.as_ref(), platform).map_err(named("image_attachment"))?
+                let database = Database::from_image(image.as_ref(), platform);
+                Some(database.map_err(named("image_attachment"))?)
             }
         };
-        let reports_commits =
-            events.is_some_and(|events| events.kinds().any(|kind| kind == EventKind::Commit));
-        self.phase = Phase::Ready(Box::new(Ready { database, reports_commits }));
+        let Some(target) = target else { return self.init_memory(&init, seed).map(Some) };
+        let request = StorageRequest {
+            kind: target.kind(),
+            path: target.path.clone(),
+            create: mode != OpenMode::Open,
+            wait_ms: target.wait_ms,
+        };
+        self.phase = Phase::Opening(Box::new(Opening { id, init, target, seed }));
+        sink(Effect::OpenStorage(request));
+        Ok(None)
+    }
+
+    /// Where the database is to be kept; nowhere: in memory.
+    fn target(&self, init: &InitRequest) -> Result<Option<StorageTarget>> {
+        let Some(target) = &init.storage else { return Ok(None) };
+        let kind = match StorageKind::try_from(target.kind) {
+            Ok(StorageKind::Unspecified | StorageKind::Memory) => return Ok(None),
+            Ok(kind) if self.options.storage.contains(&kind) => kind,
+            _ if target.or_memory => return Ok(None),
+            Ok(kind) => return Err(unsupported(short_name(kind.as_str_name()))),
+            Err(_) => return Err(unsupported(&target.kind.to_string())),
+        };
+        let invalid = |message: String| {
+            Err(Error::new(Reason::OptionInvalid, message).subject("storage.path"))
+        };
+        match &*target.path {
+            "" => invalid(format!("storage in {} needs a path", short_name(kind.as_str_name()))),
+            path if path.contains('\0') => invalid("the path holds a NUL".into()),
+            _ => Ok(Some(target.clone())),
+        }
+    }
+
+    fn init_memory(&mut self, init: &InitRequest, seed: Option<Database>) -> Result<Outcome> {
+        if init.open_mode() == OpenMode::Open {
+            return Err(Error::new(Reason::StorageMissing, "memory holds nothing to open"));
+        }
+        let database = match seed {
+            Some(database) => database,
+            None => Database::create(self.platform.clone())?,
+        };
+        Ok(self.ready(init, database, None, false))
+    }
+
+    /// What was asked of the shell is there, or will not be.
+    fn storage_opened(&mut self, result: Result<Box<dyn StorageFile>>, sink: Sink<'_>) {
+        let result = result.map(|file| match self.options.conformance {
+            true => self.faults.watch(file),
+            false => file,
+        });
+        match std::mem::replace(&mut self.phase, Phase::New) {
+            Phase::Opening(opening) => {
+                let id = opening.id;
+                let outcome = self.init_stored(*opening, result, sink);
+                if self.died(sink) {
+                    return;
+                }
+                match outcome {
+                    Ok(outcome) => self.answer(id, &outcome, vec![], sink),
+                    Err(error) => self.refuse(id, error, sink),
+                }
+            }
+            Phase::Ready(ready) => {
+                self.phase = Phase::Ready(ready);
+                self.resumed(result, sink);
+            }
+            // Too late: nobody wants it any more.
+            phase => self.phase = phase,
+        }
+    }
+
+    fn init_stored(
+        &mut self,
+        opening: Opening,
+        result: Result<Box<dyn StorageFile>>,
+        sink: Sink<'_>,
+    ) -> Result<Outcome> {
+        let Opening { init, target, seed, .. } = opening;
+        let file = match result {
+            Ok(file) => file,
+            Err(error) if error.reason == Reason::StorageUnsupported && target.or_memory => {
+                return self.init_memory(&init, seed);
+            }
+            Err(error) => return Err(error),
+        };
+        let mode = init.open_mode();
+        let (store, stored) = match mode {
+            OpenMode::Replace => (Store::replace(file, &*self.platform)?, None),
+            _ => Store::open(file, &*self.platform)?,
+        };
+        let path = &target.path;
+        let is_new = stored.is_none();
+        let database = match (mode, stored, seed) {
+            (OpenMode::Create, Some(_), _) => {
+                let message = format!("{path} holds a database already");
+                return Err(Error::new(Reason::StorageExists, message).subject(path));
+            }
+            (OpenMode::Open, None, _) => {
+                let message = format!("{path} holds no database");
+                return Err(Error::new(Reason::StorageMissing, message).subject(path));
+            }
+            (_, Some(image), _) => Database::from_stored(image, self.platform.clone())?,
+            (_, None, Some(seed)) => seed,
+            (_, None, None) => Database::create(self.platform.clone())?,
+        };
+        let policy = init.autosave.unwrap_or_default();
+        let is_strict = init.durability() == Durability::Strict;
+        let storage = (target.kind(), path.clone());
+        let mut persistence = Persistence::new(storage, store, policy, is_strict, is_new);
+        let reports = Reports::of(&init);
+        if is_new && !policy.disabled {
+            let now_ms = self.now_ms();
+            let mut listener = listener(&mut self.last_event_seq, reports, sink);
+            persistence.save_now(&database, now_ms, &mut listener)?;
+        }
+        Ok(self.ready(&init, database, Some(persistence), !is_new))
+    }
+
+    fn ready(
+        &mut self,
+        init: &InitRequest,
+        database: Database,
+        persistence: Option<Persistence>,
+        restored: bool,
+    ) -> Outcome {
+        let storage = persistence.as_ref().map_or(StorageKind::Memory, |kept| kept.kind);
+        let (reports, resuming, strict_failure) = (Reports::of(init), None, None);
+        let ready = Ready { database, persistence, reports, resuming, strict_failure };
+        self.phase = Phase::Ready(Box::new(ready));
 
         #[allow(clippy::unnecessary_min_or_max, reason = "MINOR will not stay 0")]
         let minor = init.minor.min(MINOR);
-        Ok(Outcome::Plain(response::Outcome::Init(InitResponse {
+        Outcome::Plain(response::Outcome::Init(InitResponse {
             minor,
             engine_name: "lix-engine".into(),
             engine_version: env!("CARGO_PKG_VERSION").into(),
             sqlite_version: rusqlite::version().into(),
             schema_version: String::new(),
-            capabilities: capabilities.into_iter().map(i32::from).collect(),
-            storage: StorageKind::Memory.into(),
+            capabilities: self.capabilities().into_iter().map(i32::from).collect(),
+            storage: storage.into(),
             limits: Some(self.options.limits),
-            restored: false,
-        })))
+            restored,
+        }))
     }
 
     fn capabilities(&self) -> Vec<Capability> {
         let mut capabilities = vec![Capability::Cursors, Capability::NamedParams];
+        if !self.options.storage.is_empty() {
+            capabilities.extend([Capability::Persistence, Capability::Autosave]);
+        }
         if self.options.conformance {
-            capabilities.push(Capability::ManualClock);
+            capabilities.extend([Capability::ManualClock, Capability::Faults]);
         }
         capabilities
     }
@@ -461,12 +735,28 @@ impl Session {
         let around = Surroundings { attachments, limits, platform, result_bytes };
         let is_alone = !ready.database.link.in_transaction();
         let result = ready.database.exec(request, &around);
-        if ready.database.note_commit(is_alone && result.is_ok()) && ready.reports_commits {
-            let commit_seq = ready.database.commit_seq();
-            let commit = CommitEvent { commit_seq, ..Default::default() };
-            self.send_event(event::Kind::Commit(commit), sink);
+        if ready.database.note_commit(is_alone && result.is_ok()) {
+            self.committed(sink);
+        } else if is_alone && ready.database.link.in_transaction() {
+            // What the transaction writes must not get into the save of what came before.
+            self.save_strictly(sink);
         }
         result
+    }
+
+    /// Tells of a commit, and starts the time of its save.
+    fn committed(&mut self, sink: Sink<'_>) {
+        let now_ms = self.now_ms();
+        let Phase::Ready(ready) = &mut self.phase else { return };
+        let (reports, commit_seq) = (ready.reports, ready.database.commit_seq());
+        if reports.commits {
+            let commit = CommitEvent { commit_seq, ..Default::default() };
+            send_event(&mut self.last_event_seq, event::Kind::Commit(commit), sink);
+        }
+        if let Some(persistence) = &mut ready.persistence {
+            let mut listener = listener(&mut self.last_event_seq, reports, sink);
+            persistence.committed(commit_seq, now_ms, &mut listener);
+        }
     }
 
     fn exec_batch(
@@ -527,40 +817,319 @@ impl Session {
         }
     }
 
-    fn control(&mut self, op: Option<control_request::Op>) -> Result<Outcome> {
+    fn export(&mut self, id: u32, sink: Sink<'_>) {
+        let now_ms = self.now_ms();
+        let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
+        let result = ready.database.export();
+        if result.is_ok()
+            && let Some(persistence) = &mut ready.persistence
+            && !persistence.is_suspended()
+        {
+            let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
+            // Its failure is told by an event; the image is good all the same.
+            let _ = persistence.save_now(&ready.database, now_ms, &mut listener);
+        }
+        let commit_seq = ready.database.commit_seq();
+        match result {
+            Ok(snapshot) => {
+                let response = ExportResponse { image_attachment: 0, commit_seq };
+                let outcome = Outcome::Plain(response::Outcome::Export(response));
+                self.answer_in_turn(id, outcome, vec![snapshot], false, sink);
+            }
+            Err(error) => {
+                let outcome = Outcome::Plain(response::Outcome::Error(error.into()));
+                self.answer_in_turn(id, outcome, vec![], false, sink);
+            }
+        }
+    }
+
+    fn save(&mut self, sink: Sink<'_>) -> Result<Outcome> {
+        let now_ms = self.now_ms();
+        let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
+        let Some(persistence) = &mut ready.persistence else {
+            let message = "memory keeps nothing beyond the session";
+            return Err(Error::new(Reason::StorageUnsupported, message).subject("MEMORY"));
+        };
+        if ready.database.link.in_transaction() {
+            let message = "a transaction is open; its half cannot be saved";
+            return Err(Error::new(Reason::InTransaction, message));
+        }
+        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
+        persistence.save_now(&ready.database, now_ms, &mut listener)?;
+        let response = SaveResponse { saved_seq: persistence.saved_seq() };
+        Ok(Outcome::Plain(response::Outcome::Save(response)))
+    }
+
+    fn suspend(&mut self, sink: Sink<'_>) -> Outcome {
+        let now_ms = self.now_ms();
+        let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
+        let mut saved_seq = 0;
+        if let Some(persistence) = &mut ready.persistence {
+            if !persistence.is_suspended() {
+                let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
+                persistence.suspend(&ready.database, now_ms, &mut listener);
+            }
+            saved_seq = persistence.saved_seq();
+        }
+        Outcome::Plain(response::Outcome::Suspend(SuspendResponse { saved_seq }))
+    }
+
+    /// Asks for the storage again; the answer comes with it.
+    fn resume(&mut self, id: u32, wait_ms: u32, sink: Sink<'_>) -> Option<Outcome> {
+        let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
+        match &ready.persistence {
+            Some(persistence) if persistence.is_suspended() => {
+                let (kind, path) = (persistence.kind, persistence.path.clone());
+                ready.resuming = Some(id);
+                sink(Effect::OpenStorage(StorageRequest { kind, path, create: false, wait_ms }));
+                None
+            }
+            _ => Some(Outcome::Plain(response::Outcome::Resume(ResumeResponse {}))),
+        }
+    }
+
+    fn resumed(&mut self, result: Result<Box<dyn StorageFile>>, sink: Sink<'_>) {
+        let Phase::Ready(ready) = &mut self.phase else { return };
+        let Some(id) = ready.resuming.take() else { return };
+        let persistence = ready.persistence.as_mut().expect("only what is stored is resumed");
+        let result = result.and_then(|file| persistence.resume(file));
+        match result {
+            Ok(()) => {
+                let outcome = Outcome::Plain(response::Outcome::Resume(ResumeResponse {}));
+                self.answer(id, &outcome, vec![], sink);
+            }
+            Err(error) => {
+                let lost = (error.reason == Reason::StorageLost).then(|| error.clone());
+                self.refuse(id, error, sink);
+                if let Some(lost) = lost {
+                    self.end(lost, sink);
+                }
+            }
+        }
+    }
+
+    /// Steers time and faults. Nothing comes back from a session that is told to die at once.
+    fn control(
+        &mut self,
+        op: Option<control_request::Op>,
+        sink: Sink<'_>,
+    ) -> Result<Option<Outcome>> {
+        use control_request::Op;
         match op {
-            Some(control_request::Op::InjectFault(_) | control_request::Op::CrashNow(_)) => {
+            Some(Op::InjectFault(_) | Op::CrashNow(_)) if !self.options.conformance => {
                 return Err(Error::capability("FAULTS"));
             }
             Some(_) if !self.options.conformance => return Err(Error::capability("MANUAL_CLOCK")),
-            Some(control_request::Op::SetClock(set)) => {
+            Some(Op::SetClock(set)) => {
                 let now_ms = self.platform.monotonic_ms();
                 self.clock = ManualClock { is_manual: set.manual, now_ms };
             }
-            Some(control_request::Op::AdvanceClock(advance)) if self.clock.is_manual => {
-                self.clock.now_ms += u64::from(advance.ms);
+            Some(Op::AdvanceClock(advance)) if self.clock.is_manual => {
+                self.advance(self.clock.now_ms + u64::from(advance.ms), sink);
             }
-            Some(control_request::Op::AdvanceClock(_)) => {
+            Some(Op::AdvanceClock(_)) => {
                 let message = "only a manual clock can be advanced";
                 return Err(Error::new(Reason::OptionInvalid, message).subject("advance_clock"));
             }
+            Some(Op::InjectFault(fault)) => self.inject(&fault)?,
+            Some(Op::CrashNow(crash)) => match crash.point() {
+                CrashPoint::Unspecified => {
+                    self.die(sink);
+                    return Ok(None);
+                }
+                point => self.faults.crash_at(point),
+            },
             None => {
                 return Err(Error::new(Reason::CallUnknown, "this engine knows no such control"));
             }
         }
         let clock_ms = self.clock.now_ms;
-        Ok(Outcome::Plain(response::Outcome::Control(ControlResponse { clock_ms, storage_writes: 0 })))
+        let response = ControlResponse { clock_ms, storage_writes: self.faults.writes() };
+        Ok(Some(Outcome::Plain(response::Outcome::Control(response))))
     }
 
-    fn close(&mut self, id: u32, sink: Sink<'_>) {
+    /// Moves virtual time; saves that become due on the way are made at their time.
+    fn advance(&mut self, target_ms: u64, sink: Sink<'_>) {
+        while let Some(due_ms) = self.due_ms().filter(|due| *due <= target_ms) {
+            self.clock.now_ms = self.clock.now_ms.max(due_ms);
+            self.save_to_end(sink);
+            if self.died(sink) {
+                return;
+            }
+        }
+        self.save_running(sink);
+        self.clock.now_ms = target_ms;
+    }
+
+    fn inject(&mut self, fault: &InjectFault) -> Result<()> {
+        let invalid = |message: &str, subject: &str| {
+            Err(Error::new(Reason::OptionInvalid, message).subject(subject))
+        };
+        let point = match fault.point() {
+            FaultPoint::Unspecified => return invalid("where?", "inject_fault.point"),
+            point => point,
+        };
+        let Some(reason) = Reason::ALL.iter().find(|reason| reason.as_str() == fault.reason) else {
+            return invalid("the registry has no such reason", "inject_fault.reason");
+        };
+        self.faults.inject(point, fault.count, Error::new(*reason, "as the test wanted it"));
+        Ok(())
+    }
+
+    fn close(&mut self, id: u32, discard_unsaved: bool, sink: Sink<'_>) {
+        self.release_held(sink);
+        let now_ms = self.now_ms();
+        let mut result = Ok(());
+        if let Phase::Ready(ready) = &mut self.phase
+            && let Some(persistence) = &mut ready.persistence
+        {
+            if ready.database.link.in_transaction() {
+                let _ = ready.database.link.run("rollback");
+            }
+            if !discard_unsaved {
+                let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
+                result = persistence.save_now(&ready.database, now_ms, &mut listener);
+            }
+            // What is saved is safe without it.
+            let _ = persistence.seal();
+        }
+        if self.died(sink) {
+            return;
+        }
         self.give_up(Reason::Closed);
-        self.answer(id, &Outcome::Plain(response::Outcome::Close(CloseResponse {})), vec![], sink);
+        match result {
+            Ok(()) => {
+                let outcome = Outcome::Plain(response::Outcome::Close(CloseResponse {}));
+                self.answer(id, &outcome, vec![], sink);
+            }
+            Err(error) => self.refuse(id, error, sink),
+        }
+    }
+
+    /// When the next save is due; never inside a transaction.
+    fn due_ms(&self) -> Option<u64> {
+        let Phase::Ready(ready) = &self.phase else { return None };
+        let persistence = ready.persistence.as_ref()?;
+        persistence.due_ms().filter(|_| !ready.database.link.in_transaction())
+    }
+
+    /// Begins a save that is due, or goes on with the one that is under way.
+    fn save_some(&mut self, sink: Sink<'_>) {
+        let is_due = self.deadline().is_some_and(|due| due <= self.platform.monotonic_ms());
+        let now_ms = self.now_ms();
+        let Phase::Ready(ready) = &mut self.phase else { return };
+        let Some(persistence) = &mut ready.persistence else { return };
+        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
+        if is_due {
+            persistence.begin(&ready.database, &mut listener);
+        }
+        let _ = persistence.slice(&ready.database, now_ms, SLICE_BYTES, &mut listener);
+        drop(listener);
+        self.died(sink);
+    }
+
+    /// Saves everything that is committed.
+    fn save_to_end(&mut self, sink: Sink<'_>) {
+        let now_ms = self.now_ms();
+        let Phase::Ready(ready) = &mut self.phase else { return };
+        let Some(persistence) = &mut ready.persistence else { return };
+        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
+        let result = persistence.save_now(&ready.database, now_ms, &mut listener);
+        ready.strict_failure = result.err();
+    }
+
+    /// Finishes the save that is under way.
+    fn save_running(&mut self, sink: Sink<'_>) {
+        let now_ms = self.now_ms();
+        let Phase::Ready(ready) = &mut self.phase else { return };
+        let Some(persistence) = &mut ready.persistence else { return };
+        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
+        while persistence.is_running() {
+            let _ = persistence.slice(&ready.database, now_ms, usize::MAX, &mut listener);
+        }
+        drop(listener);
+        self.died(sink);
+    }
+
+    /// Stores what was committed under strict durability.
+    fn save_strictly(&mut self, sink: Sink<'_>) {
+        let now_ms = self.now_ms();
+        let Phase::Ready(ready) = &mut self.phase else { return };
+        let Some(persistence) = ready.persistence.as_mut().filter(|kept| kept.is_strict) else {
+            return;
+        };
+        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
+        let result = persistence.save_committed(&ready.database, now_ms, &mut listener);
+        ready.strict_failure = result.err();
+    }
+
+    /// Sends the answers that waited for a save, after it.
+    fn release_held(&mut self, sink: Sink<'_>) {
+        if self.held.is_empty() {
+            return;
+        }
+        // A transaction that is open by now had what came before it saved when it began.
+        if !self.state().in_transaction {
+            self.save_strictly(sink);
+        }
+        if self.died(sink) {
+            return;
+        }
+        for held in std::mem::take(&mut self.held) {
+            self.answer_held(held, sink);
+        }
+    }
+
+    fn answer_held(&mut self, held: Held, sink: Sink<'_>) {
+        let Held { id, mut outcome, mut attachments, mut state, has_committed } = held;
+        let saved_seq = self.state().saved_seq;
+        if has_committed
+            && saved_seq < state.commit_seq
+            && let Phase::Ready(ready) = &self.phase
+            && let Some(error) = ready.strict_failure.clone()
+        {
+            outcome = Outcome::Plain(response::Outcome::Error(error.into()));
+            attachments.clear();
+        }
+        state.saved_seq = saved_seq.min(state.commit_seq);
+        send_answer(id, state, &outcome, attachments, sink);
+        self.reuse(outcome);
+    }
+
+    /// Whether the session was told to die and just did.
+    fn died(&mut self, sink: Sink<'_>) -> bool {
+        if self.faults.is_crashed() && !self.is_over() {
+            self.die(sink);
+        }
+        self.faults.is_crashed()
+    }
+
+    fn die(&mut self, sink: Sink<'_>) {
+        self.queue.clear();
+        self.held.clear();
+        self.give_up(Reason::Failed);
+        sink(Effect::Crash);
     }
 
     /// Ends the session from this side. What waits is answered first, so that nobody waits on.
     fn end(&mut self, error: Error, sink: Sink<'_>) {
         if self.is_over() {
             return;
+        }
+        let is_defect = error.reason == Reason::EngineDefect;
+        if is_defect {
+            for held in std::mem::take(&mut self.held) {
+                let error = Error::new(Reason::Failed, "the session ended before this was stored");
+                self.refuse(held.id, error, sink);
+            }
+        }
+        self.release_held(sink);
+        if let Some(id) = self.opening_id() {
+            let error = Error::new(Reason::Failed, "the session ended before its storage was open");
+            self.refuse(id, error, sink);
+        }
+        if !is_defect {
+            self.save_to_end(sink);
         }
         self.give_up(Reason::Failed);
         for queued in std::mem::take(&mut self.queue) {
@@ -588,16 +1157,51 @@ impl Session {
         }
     }
 
+    /// Answers a request that ran. It waits behind answers that wait, and for a save of what the
+    /// request committed where durability is strict.
+    fn answer_in_turn(
+        &mut self,
+        id: u32,
+        outcome: Outcome,
+        attachments: Vec<Snapshot>,
+        has_committed: bool,
+        sink: Sink<'_>,
+    ) {
+        if self.died(sink) {
+            return;
+        }
+        let state = self.state();
+        let waits = has_committed
+            && state.saved_seq < state.commit_seq
+            && match &self.phase {
+                Phase::Ready(ready) => {
+                    ready.persistence.as_ref().is_some_and(|kept| kept.is_strict)
+                }
+                _ => false,
+            };
+        if waits || !self.held.is_empty() {
+            self.held.push(Held { id, outcome, attachments, state, has_committed });
+            // The next statement of the transaction must not get into the save.
+            if state.in_transaction {
+                self.release_held(sink);
+            }
+            return;
+        }
+        send_answer(id, state, &outcome, attachments, sink);
+        self.reuse(outcome);
+    }
+
     fn answer(&self, id: u32, outcome: &Outcome, attachments: Vec<Snapshot>, sink: Sink<'_>) {
-        let sizes = attachments.iter().map(Snapshot::len).collect();
-        let frame = encode_response(id, self.state(), outcome, sizes);
-        sink(Effect::Send { frame, attachments });
+        send_answer(id, self.state(), outcome, attachments, sink);
     }
 
     fn send_event(&mut self, kind: event::Kind, sink: Sink<'_>) {
-        self.last_event_seq += 1;
-        let event = WireEvent { seq: self.last_event_seq, kind: Some(kind) };
-        sink(Effect::Send { frame: encode_event(event), attachments: vec![] });
+        send_event(&mut self.last_event_seq, kind, sink);
+    }
+
+    /// Time for timers.
+    fn now_ms(&self) -> u64 {
+        if self.clock.is_manual { self.clock.now_ms } else { self.platform.monotonic_ms() }
     }
 
     fn state(&self) -> SessionState {
@@ -605,12 +1209,51 @@ impl Session {
             Phase::Ready(ready) => SessionState {
                 in_transaction: ready.database.link.in_transaction(),
                 commit_seq: ready.database.commit_seq(),
-                saved_seq: 0,
+                saved_seq: ready.persistence.as_ref().map_or(0, Persistence::saved_seq),
             },
             Phase::Over { state, .. } => *state,
-            Phase::New => SessionState::default(),
+            Phase::New | Phase::Opening(_) => SessionState::default(),
         }
     }
+}
+
+impl Reports {
+    fn of(init: &InitRequest) -> Self {
+        let wants =
+            |kind| init.events.as_ref().is_some_and(|events| events.kinds().any(|any| any == kind));
+        Self { commits: wants(EventKind::Commit), autosaves: wants(EventKind::Autosave) }
+    }
+}
+
+/// Puts what happens to a save on the wire, for hosts that want to know.
+fn listener<'a>(
+    last_event_seq: &'a mut u64,
+    reports: Reports,
+    sink: Sink<'a>,
+) -> impl FnMut(AutosaveEvent) + 'a {
+    move |event| {
+        if reports.autosaves {
+            send_event(last_event_seq, event::Kind::Autosave(event), sink);
+        }
+    }
+}
+
+fn send_event(last_event_seq: &mut u64, kind: event::Kind, sink: Sink<'_>) {
+    *last_event_seq += 1;
+    let event = WireEvent { seq: *last_event_seq, kind: Some(kind) };
+    sink(Effect::Send { frame: encode_event(event), attachments: vec![] });
+}
+
+fn send_answer(
+    id: u32,
+    state: SessionState,
+    outcome: &Outcome,
+    attachments: Vec<Snapshot>,
+    sink: Sink<'_>,
+) {
+    let sizes = attachments.iter().map(Snapshot::len).collect();
+    let frame = encode_response(id, state, outcome, sizes);
+    sink(Effect::Send { frame, attachments });
 }
 
 /// Whom a broken rule costs what.
@@ -642,3 +1285,9 @@ fn short_name(name: &str) -> &str {
 
 /// The highest minor of protocol version 1 that this engine speaks.
 const MINOR: u32 = 0;
+
+/// How much of a save is written before requests get their turn again.
+const SLICE_BYTES: usize = 1024 * 1024;
+
+/// More answers than this do not wait for a save in common.
+const HELD_ANSWERS: usize = 256;

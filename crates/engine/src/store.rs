@@ -2,8 +2,8 @@
 
 use lix_engine_protocol::Result;
 
-use crate::StorageFile;
 use crate::image::Image;
+use crate::{Platform, StorageFile};
 
 /// A file and what is known of it.
 pub(crate) struct Store {
@@ -15,13 +15,16 @@ pub(crate) struct Save {}
 
 impl Store {
     /// Looks at what the file holds and writes nothing. No image: nothing was ever saved in it.
-    pub(crate) fn open(file: Box<dyn StorageFile>) -> Result<(Self, Option<Image>)> {
+    pub(crate) fn open(
+        file: Box<dyn StorageFile>,
+        _platform: &dyn Platform,
+    ) -> Result<(Self, Option<Image>)> {
         Ok((Self { file: Some(file) }, None))
     }
 
     /// A store that takes the place of whatever the file holds, also if that cannot be opened. It
     /// is kept until the first save has succeeded.
-    pub(crate) fn replace(file: Box<dyn StorageFile>) -> Result<Self> {
+    pub(crate) fn replace(file: Box<dyn StorageFile>, _platform: &dyn Platform) -> Result<Self> {
         Ok(Self { file: Some(file) })
     }
 

@@ -4,6 +4,7 @@
 mod platform;
 mod serve;
 mod stdio;
+mod storage;
 mod trace;
 mod websocket;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lix_engine_core::SessionOptions;
+use lix_engine_protocol::proto::StorageKind;
 
 use crate::trace::Trace;
 
@@ -33,7 +35,8 @@ fn main() -> ExitCode {
             Ok(())
         }
         Command::Serve { transport, trace, conformance } => {
-            let options = SessionOptions { conformance, ..SessionOptions::native() };
+            let storage = &[StorageKind::File];
+            let options = SessionOptions { conformance, storage, ..SessionOptions::native() };
             Trace::open(trace.as_deref()).and_then(|trace| match transport {
                 Transport::Stdio => stdio::serve(options, trace),
                 Transport::WebSocket(address) => websocket::serve(address, &options, &trace),

@@ -4,17 +4,23 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use lix_engine_core::{Attachment, Effect, Event, Message, Session, SessionOptions};
+use lix_engine_core::{
+    Attachment, Effect, Event, Message, Platform, Session, SessionOptions, StorageRequest,
+};
 
 use crate::platform::Machine;
+use crate::storage;
 use crate::trace::{Direction, Trace};
 
 /// A session and the trace of it.
 pub(crate) struct Server {
     session: Session,
     trace: Trace,
+    conformance: bool,
+    is_killed: bool,
 }
 
 /// What a transport gives for each attachment.
@@ -26,7 +32,9 @@ pub(crate) enum Received {
 
 impl Server {
     pub(crate) fn new(options: SessionOptions, trace: Trace) -> Self {
-        Self { session: Session::new(options, Arc::new(Machine)), trace }
+        let conformance = options.conformance;
+        let session = Session::new(options, Arc::new(Machine));
+        Self { session, trace, conformance, is_killed: false }
     }
 
     /// Takes a message in; nothing runs yet.
@@ -58,9 +66,27 @@ impl Server {
         self.event(Event::Broken(error), send);
     }
 
-    /// Runs one request; `true` while more wait.
+    /// Runs one request, or a part of a save; `true` while there is more to do.
     pub(crate) fn step(&mut self, send: &mut dyn FnMut(Effect)) -> bool {
         self.guarded(send, |session, sink| session.step(sink))
+    }
+
+    /// How long until `step` is to be called even if nothing arrives.
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        let due_ms = self.session.deadline()?;
+        Some(Duration::from_millis(due_ms.saturating_sub(Machine.monotonic_ms())))
+    }
+
+    /// The host is gone; what is unsaved is saved.
+    pub(crate) fn hang_up(&mut self) {
+        if !self.is_killed {
+            self.session.hang_up();
+        }
+    }
+
+    /// A test suite wants this session to die on the spot.
+    pub(crate) fn is_killed(&self) -> bool {
+        self.is_killed
     }
 
     /// The session ended by itself: nobody will be answered any more.
@@ -80,19 +106,34 @@ impl Server {
         send: &mut dyn FnMut(Effect),
         run: impl FnOnce(&mut Session, &mut dyn FnMut(Effect)) -> bool,
     ) -> bool {
-        let Self { session, trace } = self;
-        let mut sink = |effect: Effect| {
-            if let Effect::Send { frame, attachments } = &effect {
+        let Self { session, trace, conformance, is_killed } = self;
+        let mut wanted: Option<StorageRequest> = None;
+        let mut sink = |effect: Effect, wanted: &mut Option<StorageRequest>| match effect {
+            Effect::OpenStorage(request) => *wanted = Some(request),
+            Effect::Crash => *is_killed = true,
+            Effect::Send { frame, attachments } => {
                 let sizes = attachments.iter().map(lix_engine_core::Snapshot::len);
-                trace.message(Direction::ToHost, frame, sizes);
+                trace.message(Direction::ToHost, &frame, sizes);
+                send(Effect::Send { frame, attachments });
             }
-            send(effect);
+            Effect::End => send(Effect::End),
+        };
+        let attempt = || {
+            let mut more = run(session, &mut |effect| sink(effect, &mut wanted));
+            while let Some(request) = wanted.take() {
+                let opened = storage::open(&request, *conformance);
+                more = session.handle(Event::StorageOpened(opened), &mut |effect| {
+                    sink(effect, &mut wanted);
+                });
+            }
+            more
         };
         // The session is given up after a panic, so nobody sees a half-changed state.
-        match catch_unwind(AssertUnwindSafe(|| run(session, &mut sink))) {
+        match catch_unwind(AssertUnwindSafe(attempt)) {
             Ok(more) => more,
             Err(_) => {
-                session.fail("the engine met an impossible state; see its log", &mut sink);
+                let message = "the engine met an impossible state; see its log";
+                session.fail(message, &mut |effect| sink(effect, &mut wanted));
                 false
             }
         }

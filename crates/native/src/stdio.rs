@@ -2,7 +2,8 @@
 //! statement runs; it stops reading when too much waits.
 
 use std::io::{self, BufReader, BufWriter, Write};
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
+use std::time::Duration;
 
 use bytes::Bytes;
 use lix_engine_core::{Effect, SessionOptions};
@@ -38,12 +39,17 @@ pub(crate) fn serve(options: SessionOptions, trace: Trace) -> io::Result<()> {
                 result = write_message(&mut output, &frame, &attachments);
             }
         };
-        // What arrived is taken in before the next request runs; without work, wait for more.
-        let is_connected = take_all(&incoming, !more, |input| match input {
+        // What arrived is taken in before the next request runs; without work, wait for more, or
+        // until a save is due.
+        let wait = if more { Wait::Not } else { Wait::For(server.pause()) };
+        let is_connected = take_all(&incoming, wait, |input| match input {
             Input::Message(frame, attachments) => server.receive(frame, attachments, &mut send),
             Input::Broken(error) => broken = Some(error),
         });
         more = server.step(&mut send);
+        if server.is_killed() {
+            std::process::abort();
+        }
         // What arrived whole before the stream broke is answered first.
         if !more && let Some(error) = &broken {
             server.broken(error.clone(), &mut send);
@@ -54,6 +60,7 @@ pub(crate) fn serve(options: SessionOptions, trace: Trace) -> io::Result<()> {
             break;
         }
     }
+    server.hang_up();
     result?;
     match broken {
         Some(error) => Err(io::Error::other(error)),
@@ -94,14 +101,24 @@ fn broken(error: StreamError) -> Error {
     }
 }
 
+/// Whether to wait for the first input, and how long.
+enum Wait {
+    Not,
+    For(Option<Duration>),
+}
+
 /// Hands on everything that is there, after waiting for the first if asked to. `false` once the
 /// other end is gone and everything is taken.
-fn take_all(incoming: &Receiver<Input>, wait: bool, mut take: impl FnMut(Input)) -> bool {
-    if wait {
-        match incoming.recv() {
-            Ok(input) => take(input),
-            Err(_) => return false,
-        }
+fn take_all(incoming: &Receiver<Input>, wait: Wait, mut take: impl FnMut(Input)) -> bool {
+    let first = match wait {
+        Wait::Not => Err(RecvTimeoutError::Timeout),
+        Wait::For(None) => incoming.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        Wait::For(Some(pause)) => incoming.recv_timeout(pause),
+    };
+    match first {
+        Ok(input) => take(input),
+        Err(RecvTimeoutError::Timeout) => {}
+        Err(RecvTimeoutError::Disconnected) => return false,
     }
     loop {
         match incoming.try_recv() {

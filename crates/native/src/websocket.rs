@@ -1,8 +1,9 @@
 //! One session per WebSocket connection, each on a thread of its own. A frame is one binary
 //! message, every attachment one more.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 
 use bytes::Bytes;
 use lix_engine_core::{Effect, SessionOptions};
@@ -49,7 +50,7 @@ fn session(stream: TcpStream, options: SessionOptions, trace: Trace) -> tungsten
         let mut send = |effect: Effect| replies.push(effect);
         let mut is_connected = true;
         // What arrived is taken in before the next request runs; without work, wait for more.
-        let mut wait = !more;
+        let mut wait = if more { Wait::Not } else { Wait::For(server.pause()) };
         loop {
             match connection.next(wait) {
                 Ok(Some(Input::Message(frame, attachments))) => {
@@ -64,17 +65,22 @@ fn session(stream: TcpStream, options: SessionOptions, trace: Trace) -> tungsten
                 }
                 Err(error) => return Err(error),
             }
-            wait = false;
+            wait = Wait::Not;
         }
         more = is_connected && server.step(&mut send);
+        if server.is_killed() {
+            return Ok(());
+        }
         for effect in replies {
             connection.carry_out(effect)?;
         }
         if !is_connected {
+            server.hang_up();
             return Ok(());
         }
         connection.socket.flush()?;
     }
+    server.hang_up();
     // Say goodbye and wait for the peer to do the same.
     connection.socket.close(None)?;
     while connection.socket.read().is_ok() {}
@@ -96,6 +102,13 @@ struct Partial {
     attachments: Vec<Received>,
 }
 
+/// Whether to wait for a message, and how long.
+#[derive(Clone, Copy)]
+enum Wait {
+    Not,
+    For(Option<Duration>),
+}
+
 enum Input {
     Message(Bytes, Vec<Received>),
     Broken(Error),
@@ -104,11 +117,19 @@ enum Input {
 
 impl Connection {
     /// The next complete message; `None` if none is there and nobody wants to wait.
-    fn next(&mut self, wait: bool) -> tungstenite::Result<Option<Input>> {
+    fn next(&mut self, wait: Wait) -> tungstenite::Result<Option<Input>> {
         loop {
-            self.socket.get_ref().set_nonblocking(!wait)?;
+            let stream = self.socket.get_ref();
+            match wait {
+                Wait::Not => stream.set_nonblocking(true)?,
+                // A timeout of nothing would be none.
+                Wait::For(pause) => {
+                    stream.set_read_timeout(pause.map(|some| some.max(SHORTEST)))?
+                }
+            }
             let received = self.socket.read();
             self.socket.get_ref().set_nonblocking(false)?;
+            self.socket.get_ref().set_read_timeout(None)?;
             let bytes = match received {
                 Ok(Message::Binary(bytes)) => bytes,
                 Ok(Message::Text(_)) => {
@@ -116,7 +137,9 @@ impl Connection {
                     return Ok(Some(Input::Broken(Error::new(Reason::FrameMalformed, message))));
                 }
                 Ok(_) => return Ok(Some(Input::Nothing)),
-                Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(tungstenite::Error::Io(error))
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
                     return Ok(None);
                 }
                 Err(tungstenite::Error::Capacity(error)) => {
@@ -167,3 +190,5 @@ impl Connection {
         Ok(())
     }
 }
+
+const SHORTEST: Duration = Duration::from_millis(1);

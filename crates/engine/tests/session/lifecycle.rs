@@ -343,7 +343,7 @@ fn attachments_are_those_announced() {
 
 #[test]
 fn init_refuses_what_this_engine_does_not_have() {
-    let storage = |kind: i32| Some(StorageTarget { kind, path: "x".into() });
+    let storage = |kind: i32| Some(StorageTarget { kind, path: "x".into(), ..Default::default() });
     let plugin = |format: PluginFormat| {
         vec![Plugin { key: "k".into(), format: format.into(), ..Default::default() }]
     };
@@ -435,7 +435,10 @@ fn control_needs_a_conformance_build() {
     let mut host = Host::ready();
     assert_eq!(call(&mut host, set(true)), "CAPABILITY_MISSING MANUAL_CLOCK");
     assert_eq!(call(&mut host, advance(1)), "CAPABILITY_MISSING MANUAL_CLOCK");
-    assert_eq!(call(&mut host, Some(Op::CrashNow(CrashNow {}))), "CAPABILITY_MISSING FAULTS");
+    assert_eq!(
+        call(&mut host, Some(Op::CrashNow(CrashNow::default()))),
+        "CAPABILITY_MISSING FAULTS"
+    );
 
     let mut host = Host::with(SessionOptions { conformance: true, ..SessionOptions::native() });
     assert_eq!(call(&mut host, set(true)), "NOT_INITIALIZED ");
@@ -446,7 +449,7 @@ fn control_needs_a_conformance_build() {
     assert_eq!(call(&mut host, advance(0)), (start + 250).to_string());
     assert_eq!(
         call(&mut host, Some(Op::InjectFault(Default::default()))),
-        "CAPABILITY_MISSING FAULTS"
+        "OPTION_INVALID inject_fault.point"
     );
     assert_eq!(call(&mut host, None), "CALL_UNKNOWN ");
     call(&mut host, set(false));

@@ -30,7 +30,7 @@ pub(crate) fn check(transcript: Expect) {
 
 /// The same with other limits.
 pub(crate) fn check_with(limits: Limits, transcript: Expect) {
-    let options = SessionOptions { limits, conformance: false };
+    let options = SessionOptions { limits, storage: &[], conformance: false };
     let mut script = Script::new(options.clone());
     script.host.init(None).expect("init with defaults");
     script.play(transcript);
@@ -261,7 +261,9 @@ fn describe(response: &Response) -> String {
         response::Outcome::CloseCursor(_) => "cursor closed".into(),
         response::Outcome::Close(_) => "session closed".into(),
         response::Outcome::Export(export) => format!("image of commit {}", export.commit_seq),
-        response::Outcome::Save(_) => "saved".into(),
+        response::Outcome::Save(save) => format!("saved {}", save.saved_seq),
+        response::Outcome::Suspend(suspend) => format!("suspended, saved {}", suspend.saved_seq),
+        response::Outcome::Resume(_) => "resumed".into(),
         response::Outcome::Cancel(cancel) => match cancel.outcome() {
             CancelOutcome::Dequeued => "dequeued".into(),
             CancelOutcome::Interrupted => "interrupted".into(),
