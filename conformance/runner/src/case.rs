@@ -178,6 +178,10 @@ pub fn verbs(step: &Step) -> Vec<&'static str> {
         ("steps", !step.steps.is_empty()),
         ("bridge", step.bridge.is_some()),
         ("sleep_ms", step.sleep_ms != 0),
+        ("crash_at", !step.crash_at.is_empty()),
+        ("suspend", step.suspend.is_some()),
+        ("resume", step.resume.is_some()),
+        ("store", step.store.is_some()),
     ];
     all.iter().filter(|(_, set)| *set).map(|(name, _)| *name).collect()
 }
@@ -226,14 +230,49 @@ fn check_case(case: &Case) -> Vec<String> {
             faults.push(format!("unknown transport {transport:?}"));
         }
     }
+    for wanted in &case.store {
+        let name = wanted.strip_prefix('!').unwrap_or(wanted);
+        if !["OPFS", "FILE", "bytes"].contains(&name) {
+            faults.push(format!("store names no kind of storage: {wanted:?}"));
+        }
+    }
     if case.init.is_some() && case.no_init {
         faults.push("init and no_init exclude each other".to_owned());
     }
     if case.steps.is_empty() {
         faults.push("there are no steps".to_owned());
     }
+    if uses(&case.steps, &|step| step.store.is_some())
+        && !case.store.iter().any(|wanted| wanted == "bytes")
+    {
+        faults.push("the verb store needs \"store\": [\"bytes\"]".to_owned());
+    }
+    if let Some(init) = &case.init {
+        faults.extend(check_init(init).into_iter().map(|fault| format!("init: {fault}")));
+    }
     check_steps(&case.steps, "steps", Place::Sequence, &mut faults);
     faults
+}
+
+fn check_init(init: &schema::Init) -> Vec<String> {
+    let named = |enum_name: &str, name: &str| match name {
+        "" => None,
+        name => proto::enum_number(enum_name, name).err(),
+    };
+    let mut faults = Vec::new();
+    faults.extend(named("OpenMode", &init.open_mode));
+    faults.extend(named("Durability", &init.durability));
+    if let Some(storage) = &init.storage
+        && storage.kind != "TEST"
+    {
+        faults.extend(named("StorageKind", &storage.kind));
+    }
+    faults
+}
+
+/// True if a step, or one inside of it, is like that.
+pub fn uses(steps: &[Step], like: &dyn Fn(&Step) -> bool) -> bool {
+    steps.iter().any(|step| like(step) || uses(&step.steps, like) || uses(&step.concurrently, like))
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -268,6 +307,7 @@ fn check_step(step: &Step, path: &str, place: Place, faults: &mut Vec<String>) {
                 "sleep_ms",
                 "bridge",
                 "write_bytes",
+                "store",
             ]
             .contains(verb)
         }),
@@ -286,6 +326,7 @@ fn check_step(step: &Step, path: &str, place: Place, faults: &mut Vec<String>) {
             || step.transport_ends.is_some()
             || step.exit_code.is_some()
             || step.facts.is_some()
+            || !step.storage_writes.is_empty()
             || !step.set.is_empty();
         if !expects {
             fault("neither a verb nor anything that can be expected without one".to_owned());
@@ -300,6 +341,25 @@ fn check_step(step: &Step, path: &str, place: Place, faults: &mut Vec<String>) {
         && let Err(why) = proto::enum_number("CancelOutcome", &step.outcome)
     {
         fault(why);
+    }
+    if !step.crash_at.is_empty()
+        && let Err(why) = proto::enum_number("CrashPoint", &step.crash_at)
+    {
+        fault(why);
+    }
+    if let Some(of) = &step.fault
+        && let Err(why) = proto::enum_number("FaultPoint", &of.point)
+    {
+        fault(why);
+    }
+    for init in step.init.iter().chain(&step.reopen) {
+        check_init(init).into_iter().for_each(&mut fault);
+    }
+    if !["", "none", "some"].contains(&step.storage_writes.as_str()) {
+        fault(format!("storage_writes is none or some, not {:?}", step.storage_writes));
+    }
+    if step.tab && step.on.is_empty() {
+        fault("tab needs a session's name in on".to_owned());
     }
     for error in step.error.iter().chain(&step.closed) {
         if !error.code.is_empty()

@@ -298,6 +298,15 @@ pub fn check_error(
     Ok(vec![difference])
 }
 
+/// A difference that `--bless` cannot write down.
+pub fn unlike(
+    member: &'static str,
+    expected: impl ToString,
+    actual: impl ToString,
+) -> Vec<Difference> {
+    vec![Difference::new(member, expected, actual)]
+}
+
 /// Compares facts member by member.
 pub fn check_facts(wanted: &Map<String, Json>, actual: &Map<String, Json>) -> Vec<Difference> {
     wanted
@@ -580,7 +589,7 @@ fn check_others(step: &Step, view: &View<'_>, vars: &Vars) -> Result<Vec<Differe
         }
     }
     if let Some(wanted) = &step.opened {
-        found.extend(check_opened(wanted, response.msg("init"))?);
+        found.extend(check_opened(wanted, response.msg("init"), vars)?);
     }
     if let Some(wanted) = &step.image {
         found.extend(check_image(wanted, view, vars)?);
@@ -621,6 +630,7 @@ fn check_state(
 fn check_opened(
     wanted: &InitMatch,
     init: Option<&DynamicMessage>,
+    vars: &Vars,
 ) -> Result<Vec<Difference>, String> {
     let Some(init) = init else {
         return Ok(vec![Difference::new("opened", "an InitResponse", "none")]);
@@ -641,10 +651,14 @@ fn check_opened(
             wrong.push(format!("no capability {name}"));
         }
     }
-    if !wanted.storage.is_empty()
-        && i128::from(proto::enum_number("StorageKind", &wanted.storage)?) != init.int("storage")
+    let storage = match wanted.storage.as_str() {
+        "TEST" => vars.fill("${storage_kind}")?,
+        kind => kind.to_owned(),
+    };
+    if !storage.is_empty()
+        && i128::from(proto::enum_number("StorageKind", &storage)?) != init.int("storage")
     {
-        wrong.push(format!("storage {}", wanted.storage));
+        wrong.push(format!("storage {storage}"));
     }
     if wanted.restored.is_some_and(|flag| flag != init.flag("restored")) {
         wrong.push(format!("restored {}", !init.flag("restored")));

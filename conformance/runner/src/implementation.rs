@@ -33,8 +33,25 @@ pub struct Config {
     pub conformance: bool,
     /// Sessions at once by default.
     pub jobs: Option<usize>,
+    /// What storage TEST stands for, if that is said.
+    pub storage: Option<StorageConfig>,
+    /// Factor for what real time may be late or early.
+    pub time_scale: f64,
     /// What was given on the command line.
     pub spec: String,
+}
+
+/// The storage that cases use.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageConfig {
+    /// "FILE" or "OPFS".
+    pub kind: String,
+    /// What the paths of cases begin with; `${TMP}` is a directory that the runner makes and removes.
+    pub path: Option<String>,
+    /// Other kinds that the implementation has.
+    #[serde(default)]
+    pub also: Vec<String>,
 }
 
 /// How an implementation is reached.
@@ -92,6 +109,9 @@ struct File {
     #[serde(default)]
     conformance: bool,
     jobs: Option<usize>,
+    storage: Option<StorageConfig>,
+    #[serde(default = "default_time_scale")]
+    time_scale: f64,
 }
 
 /// Resolves `--impl`: a path to `impl.json`, `stdio:COMMAND ARGS`, `tcp://…`, `ws://…`, or `browser:DIR`.
@@ -110,6 +130,8 @@ pub fn resolve(spec: &str) -> Result<Config, String> {
         known_failures: None,
         conformance: false,
         jobs: None,
+        storage: None,
+        time_scale: default_time_scale(),
         spec: spec.to_owned(),
     };
     if let Some(command) = spec.strip_prefix("stdio:") {
@@ -175,6 +197,8 @@ fn from_file(path: &Path, spec: &str) -> Result<Config, String> {
         known_failures: file.known_failures.map(|name| dir.join(name)),
         conformance: file.conformance,
         jobs: file.jobs,
+        storage: file.storage,
+        time_scale: file.time_scale,
         dir,
         spec: spec.to_owned(),
     })
@@ -210,6 +234,10 @@ fn locate(program: &str, dir: &Path) -> String {
 
 fn default_start_timeout_ms() -> u64 {
     10_000
+}
+
+fn default_time_scale() -> f64 {
+    1.0
 }
 
 #[cfg(test)]

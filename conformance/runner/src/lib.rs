@@ -18,6 +18,7 @@ pub mod report;
 pub mod request;
 pub mod run;
 pub mod session;
+pub mod store;
 pub mod trace;
 pub mod transport;
 pub mod value;

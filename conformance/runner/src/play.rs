@@ -3,23 +3,24 @@
 //! A case ends in one of four ways, and always within its budget: every expectation held, one did not, the
 //! implementation died, or the time ran out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use prost_reflect::DynamicMessage;
 use serde_json::{Map, Value as Json, json};
 
-use crate::case::schema::{Step, bridge, end_transport};
+use crate::case::schema::{Init, Step, bridge, end_transport};
 use crate::case::{self, Loaded, json_of, json_of_list, json_of_struct};
 use crate::expect::{self, Difference, View};
 use crate::expr::Vars;
 use crate::implementation::Transport;
 use crate::proto::{self, Fields as _};
-use crate::request::{Built, Context};
+use crate::request::{self, Built, Context};
 use crate::session::{Answer, Session, Stop, Token, error_name, error_summary};
+use crate::store::{CaseStore, Storage};
 use crate::trace::{Recorder, TraceFile};
-use crate::transport::{How, Link, OpenOptions, SendOptions, Target};
+use crate::transport::{How, Link, OpenOptions, SendOptions, Stored, Target};
 use crate::value::Cell;
 
 /// What the engine said about itself before any case ran.
@@ -55,8 +56,10 @@ pub struct Setting {
     pub trace: Option<TraceFile>,
     /// Budget of a case that names none.
     pub timeout: Duration,
-    /// Factor for real time.
+    /// Factor for what real time may be late or early.
     pub time_scale: f64,
+    /// What the storage TEST stands for; without PERSISTENCE nothing but memory.
+    pub storage: Option<Storage>,
 }
 
 /// How a case ended.
@@ -95,6 +98,8 @@ pub struct Played {
     pub duration: Duration,
     /// Time passed for real.
     pub real_time: bool,
+    /// The storage under test was used.
+    pub stored: bool,
     /// For `--bless`: what to write where.
     pub blessings: Vec<Blessing>,
 }
@@ -155,13 +160,26 @@ pub fn play(setting: &Setting, target: &mut dyn Target, loaded: &Loaded, bless: 
     for (name, value) in &setting.facts.limits {
         vars.set_int(name, *value);
     }
+    let (stores, no_room) = match setting.storage.as_ref().map(Storage::for_case) {
+        None => (None, None),
+        Some(Ok(stores)) => (Some(stores), None),
+        Some(Err(why)) => (None, Some(why)),
+    };
+    let kind = stores.as_ref().map_or("MEMORY", CaseStore::kind);
+    vars.set("storage_kind", Cell::Text(kind.as_bytes().to_vec()));
     let mut player = Player {
         setting,
         target,
         loaded,
         dir: case::fixture_dir(loaded),
         vars,
-        session: None,
+        stores,
+        stored: false,
+        seat: Seat::default(),
+        others: BTreeMap::new(),
+        current: String::new(),
+        began: started,
+        passed: Duration::ZERO,
         deadline: started + budget,
         labels: HashMap::new(),
         at: String::new(),
@@ -170,12 +188,14 @@ pub fn play(setting: &Setting, target: &mut dyn Target, loaded: &Loaded, bless: 
         own_breaches: Vec::new(),
         blessings: Vec::new(),
         bless,
-        disorderly: false,
     };
     if loaded.case.fresh() == case::schema::case::Fresh::Process {
         player.target.restart();
     }
-    let result = player.run();
+    let result = match no_room {
+        None => player.run(),
+        Some(why) => Err(Trouble::Case(why)),
+    };
 
     let mut played = Played {
         ending: Ending::Pass,
@@ -187,7 +207,9 @@ pub fn play(setting: &Setting, target: &mut dyn Target, loaded: &Loaded, bless: 
         breaches: Vec::new(),
         own_breaches: Vec::new(),
         duration: Duration::ZERO,
-        real_time: uses_clock(&loaded.case.steps) && !setting.facts.has("MANUAL_CLOCK"),
+        real_time: case::uses(&loaded.case.steps, &|step| step.advance_ms.is_some())
+            && !setting.facts.has("MANUAL_CLOCK"),
+        stored: false,
         blessings: std::mem::take(&mut player.blessings),
     };
     if let Err(trouble) = result {
@@ -198,11 +220,12 @@ pub fn play(setting: &Setting, target: &mut dyn Target, loaded: &Loaded, bless: 
         played.lines = lines;
         played.error = error;
     }
-    if let Some(session) = &player.session {
+    if let Some(session) = &player.seat.session {
         played.stderr = session.link.stderr();
         played.excerpt = session.recorder.excerpt();
     }
-    player.retire();
+    player.retire_all();
+    played.stored = player.stored;
     played.breaches = std::mem::take(&mut player.breaches);
     played.own_breaches = std::mem::take(&mut player.own_breaches);
     if matches!(played.ending, Ending::Crash | Ending::Timeout) {
@@ -241,7 +264,15 @@ struct Player<'a> {
     loaded: &'a Loaded,
     dir: PathBuf,
     vars: Vars,
-    session: Option<Session>,
+    stores: Option<CaseStore>,
+    stored: bool,
+    /// The session that steps are for at the moment, and the others by name.
+    seat: Seat,
+    others: BTreeMap<String, Seat>,
+    current: String,
+    /// When the case began, and how much time it has let pass since: in real time nothing may come earlier.
+    began: Instant,
+    passed: Duration,
     deadline: Instant,
     labels: HashMap<String, u32>,
     /// Where we are, for people.
@@ -252,13 +283,25 @@ struct Player<'a> {
     own_breaches: Vec<String>,
     blessings: Vec<Blessing>,
     bless: bool,
+}
+
+/// A session of the case and what is known of it.
+#[derive(Default)]
+struct Seat {
+    session: Option<Session>,
     /// The session was ended on purpose in a way after which nothing orderly can be asked of the engine.
     disorderly: bool,
+    /// Where its database was last kept, for a reopen that does not say it.
+    storage: Option<case::schema::Storage>,
+    /// Its count of writes when it was last asked for.
+    writes: i128,
+    is_tab: bool,
 }
 
 /// A step that was sent, with all that is needed to judge its answer later.
 struct Sent {
     step: Step,
+    on: String,
     token: Option<Token>,
     vars: Vars,
     at: String,
@@ -282,12 +325,51 @@ impl Player<'_> {
         }
         self.steps(&case.steps, "steps", "/steps")?;
         self.at = "after the last step".to_owned();
+        let names: Vec<String> = self.others.keys().cloned().collect();
+        for name in names {
+            self.leave()?;
+            self.sit(&name);
+        }
         self.leave()
     }
 
+    /// From now on steps are for this session; true if there was none of that name.
+    fn sit(&mut self, name: &str) -> bool {
+        if self.current == name {
+            return false;
+        }
+        let found = self.others.remove(name);
+        let is_new = found.is_none();
+        let left = std::mem::replace(&mut self.seat, found.unwrap_or_default());
+        let before = std::mem::replace(&mut self.current, name.to_owned());
+        self.others.insert(before, left);
+        is_new
+    }
+
+    /// Turns to the session a step is for and opens its transport if there is none yet.
+    fn turn_to(&mut self, step: &Step) -> Result<(), Trouble> {
+        if self.sit(&step.on) && step.reopen.is_none() {
+            self.seat.is_tab = step.tab;
+            self.connect()?;
+        }
+        Ok(())
+    }
+
     fn steps(&mut self, steps: &[Step], path: &str, pointer: &str) -> Result<(), Trouble> {
-        for (index, step) in steps.iter().enumerate() {
+        let mut next = 0;
+        while let Some(step) = steps.get(next) {
+            let index = next;
+            next += 1;
             let (at, pointer) = (format!("{path}[{index}]"), format!("{pointer}/{index}"));
+            if self.passes_for_real(step) {
+                while steps.get(next).is_some_and(|step| self.passes_for_real(step)) {
+                    next += 1;
+                }
+                self.at = at;
+                self.pointer = pointer;
+                self.pass_for_real(&steps[index..next])?;
+                continue;
+            }
             match &step.repeat {
                 None => self.step(step, &at, &pointer)?,
                 Some(repeat) => {
@@ -315,38 +397,41 @@ impl Player<'_> {
         for (name, value) in &step.set {
             self.assign(name, value)?;
         }
-        if let Some(session) = &mut self.session {
-            session.begin_step();
-        }
         if !step.steps.is_empty() {
             return self.steps(&step.steps, &format!("{at}.steps"), &format!("{pointer}/steps"));
         }
+        self.turn_to(step)?;
+        if let Some(session) = &mut self.seat.session {
+            session.begin_step();
+        }
         if !step.concurrently.is_empty() {
             self.concurrently(step, at, pointer)?;
+            self.sit(&step.on);
         } else if let Some(init) = &step.reopen {
+            let mut init = init.clone();
+            self.carry_over(&mut init);
             self.close_link();
             self.connect()?;
-            let opening = Step { reopen: None, init: Some(init.clone()), ..step.clone() };
+            let opening = Step { reopen: None, init: Some(init), ..step.clone() };
             self.one_request(&opening)?;
         } else if step.crash {
-            self.session()?.link.kill();
-            self.disorderly = true;
-            self.close_link();
-            self.target.restart();
+            self.crash()?;
         } else if let Some(ms) = step.advance_ms {
-            self.advance(ms)?;
+            self.advance(ms, step.transport_ends == Some(true))?;
+        } else if let Some(store) = &step.store {
+            self.store(store)?;
         } else if step.sleep_ms > 0 {
             std::thread::sleep(self.scaled(step.sleep_ms));
         } else if let Some(bytes) = &step.write_bytes {
             let bytes = self.context().bytes(bytes)?;
-            self.disorderly = true;
+            self.seat.disorderly = true;
             self.session()?.link.write_bytes(&bytes)?;
         } else if let Some(end) = &step.end_transport {
             let how = match end.how() {
                 end_transport::How::End => How::End,
                 end_transport::How::Drop => How::Drop,
             };
-            self.disorderly |= how == How::Drop;
+            self.seat.disorderly |= how == How::Drop;
             self.session()?.link.end(how);
         } else if let Some(bridge) = &step.bridge {
             self.bridge(bridge.action.as_ref())?;
@@ -376,6 +461,7 @@ impl Player<'_> {
         let mut answered = Vec::new();
         for sent in sent {
             self.at = sent.at.clone();
+            self.sit(&sent.on);
             let answers = self.receive(&sent)?;
             answered.push((sent, answers));
         }
@@ -466,6 +552,15 @@ impl Player<'_> {
 
     fn send(&mut self, step: &Step, at: &str, pointer: &str) -> Result<Sent, Trouble> {
         self.at = at.to_owned();
+        self.turn_to(step)?;
+        let placed;
+        let step = match &step.init {
+            Some(init) => {
+                placed = Step { init: Some(self.placed(init)?), ..step.clone() };
+                &placed
+            }
+            None => step,
+        };
         for (name, value) in &step.set {
             self.assign(name, value)?;
         }
@@ -479,7 +574,7 @@ impl Player<'_> {
                 ));
             }
             if raw.length_prefix.is_some() {
-                self.disorderly = true;
+                self.seat.disorderly = true;
             }
             let options = SendOptions { length_prefix: raw.length_prefix, as_text: raw.as_text };
             let awaited = id.filter(|_| !silent && step.transport_ends != Some(true));
@@ -513,6 +608,7 @@ impl Player<'_> {
         };
         Ok(Sent {
             step: step.clone(),
+            on: self.current.clone(),
             token,
             vars: self.vars.clone(),
             at: at.to_owned(),
@@ -693,7 +789,7 @@ impl Player<'_> {
             } else {
                 let _ = self.session()?.wait_end(deadline)?;
             }
-            self.disorderly = true;
+            self.seat.disorderly = true;
         }
         if let Some(wanted) = step.exit_code {
             let session = self.session()?;
@@ -709,7 +805,19 @@ impl Player<'_> {
                     }),
                     None => return Err(Stop::Timeout("the process to exit".to_owned()).into()),
                 }
-                self.disorderly = true;
+                self.seat.disorderly = true;
+            }
+        }
+        if !step.storage_writes.is_empty() && self.setting.facts.has("MANUAL_CLOCK") {
+            let before = self.seat.writes;
+            self.count_writes()?;
+            let written = self.seat.writes - before;
+            if (written > 0) != (step.storage_writes == "some") {
+                differences.extend(expect::unlike(
+                    "storage_writes",
+                    &step.storage_writes,
+                    format!("{written} writes"),
+                ));
             }
         }
         if let Some(wanted) = &step.facts {
@@ -750,30 +858,241 @@ impl Player<'_> {
         }
     }
 
-    fn advance(&mut self, ms: u32) -> Result<(), Trouble> {
+    /// Lets virtual time pass. The engine may be told to die on the way.
+    fn advance(&mut self, ms: u32, dies: bool) -> Result<(), Trouble> {
         if !self.setting.facts.has("MANUAL_CLOCK") {
-            std::thread::sleep(self.scaled(ms));
+            let step = Step { advance_ms: Some(ms), ..Step::default() };
+            return self.pass_for_real(std::slice::from_ref(&step));
+        }
+        let op = json!({ "advance_clock": { "ms": ms } });
+        if dies {
+            let request = proto::from_json("Request", &json!({ "control": op }))?;
+            let session = self.session()?;
+            let token = session.send(request, Vec::new(), None)?;
+            session.expect_silence(token);
             return Ok(());
         }
-        self.control(json!({ "advance_clock": { "ms": ms } }))
+        self.control(op).map(|_| ())
+    }
+
+    /// A step that only lets time pass, on an engine whose clock cannot be steered.
+    fn passes_for_real(&self, step: &Step) -> bool {
+        step.advance_ms.is_some()
+            && !self.setting.facts.has("MANUAL_CLOCK")
+            && step.on == self.current
+            && step.repeat.is_none()
+    }
+
+    /// Lets real time pass for steps that follow each other. Their events are looked at together, when all are there or
+    /// have had their time; none may come before the time that had to pass before it.
+    fn pass_for_real(&mut self, steps: &[Step]) -> Result<(), Trouble> {
+        let ms: u32 = steps.iter().filter_map(|step| step.advance_ms).sum();
+        let (early, late) = (self.scaled(EARLY_MS), self.scaled(LATE_MS));
+        let start = Instant::now();
+        let length = Duration::from_millis(u64::from(ms));
+        self.deadline += length + late;
+        let expects = steps.iter().any(|step| step.expect_events.is_some());
+        let mut wanted = Vec::new();
+        let mut earliest = Vec::new();
+        for step in steps {
+            let events = step.expect_events.iter().flat_map(json_of_list);
+            for event in events {
+                wanted.push(event);
+                earliest.push(self.passed);
+            }
+            self.passed += Duration::from_millis(u64::from(step.advance_ms.unwrap_or_default()));
+        }
+        let began = self.began;
+        let session = self.session()?;
+        // Without events to go by, whatever is due by then gets its time as well.
+        let long_enough = |session: &Session| expects && session.waiting_events() >= wanted.len();
+        loop {
+            let now = Instant::now();
+            let until = if now < start + length { start + length } else { start + length + late };
+            if now >= until || now >= start + length && long_enough(session) {
+                break;
+            }
+            if !session.poll(until) && session.has_ended() {
+                std::thread::sleep(until.saturating_duration_since(Instant::now()));
+            }
+        }
+        if !expects {
+            return Ok(());
+        }
+        let (times, events): (Vec<Instant>, Vec<DynamicMessage>) =
+            session.take_timed_events().into_iter().unzip();
+        let mut differences = expect::check_events(&wanted, &events, &self.vars)?;
+        for (index, (time, earliest)) in times.iter().zip(&earliest).enumerate() {
+            let after = time.saturating_duration_since(began);
+            if after + early < *earliest {
+                differences.extend(expect::unlike(
+                    "expect_events",
+                    format!("event {index} at least {} ms after the start", earliest.as_millis()),
+                    format!("{} ms after it", after.as_millis()),
+                ));
+            }
+        }
+        self.settle(differences)
     }
 
     fn set_clock(&mut self) -> Result<(), Trouble> {
-        if self.setting.facts.has("MANUAL_CLOCK") && uses_clock(&self.loaded.case.steps) {
-            self.control(json!({ "set_clock": { "manual": true } }))?;
+        let steered = |step: &Step| step.advance_ms.is_some() || !step.storage_writes.is_empty();
+        if self.setting.facts.has("MANUAL_CLOCK") && case::uses(&self.loaded.case.steps, &steered) {
+            self.count_writes()?;
         }
         Ok(())
     }
 
-    fn control(&mut self, op: Json) -> Result<(), Trouble> {
+    /// Takes the clock over, which changes nothing the second time, and notes how often the session has written.
+    fn count_writes(&mut self) -> Result<(), Trouble> {
+        let answer = self.control(json!({ "set_clock": { "manual": true } }))?;
+        self.seat.writes = answer.int("storage_writes");
+        Ok(())
+    }
+
+    /// Kills the engine the way its transport allows, without a word.
+    fn crash(&mut self) -> Result<(), Trouble> {
+        let deadline = self.deadline;
+        let can_be_told = self.setting.facts.has("FAULTS") && self.session()?.opened().is_some();
+        match self.setting.transport {
+            Transport::Browser => {
+                self.session()?.link.bridge(&json!({ "t": "terminate" }))?;
+                let _ = self.session()?.wait_end(deadline)?;
+            }
+            // The server lives on: what it holds for other sessions, and what it keeps for this one.
+            Transport::Tcp | Transport::Ws if can_be_told => {
+                let request =
+                    proto::from_json("Request", &json!({ "control": { "crash_now": {} } }))?;
+                let session = self.session()?;
+                let token = session.send(request, Vec::new(), None)?;
+                session.expect_silence(token);
+                let _ = session.wait_end(deadline)?;
+            }
+            Transport::Stdio | Transport::Tcp | Transport::Ws => {
+                self.session()?.link.kill();
+                self.target.restart();
+            }
+        }
+        self.seat.disorderly = true;
+        self.close_link();
+        Ok(())
+    }
+
+    /// What a reopen does not say: the storage of the session before, and patience with an engine that is still dying.
+    fn carry_over(&self, init: &mut Init) {
+        if init.storage.is_none() {
+            init.storage.clone_from(&self.seat.storage);
+            if let Some(storage) = &mut init.storage {
+                storage.wait_ms = 0;
+            }
+        }
+        if let Some(storage) = &mut init.storage
+            && storage.kind == TEST
+            && storage.wait_ms == 0
+            && self.seat.disorderly
+        {
+            storage.wait_ms = DYING_MS;
+        }
+    }
+
+    /// An init whose storage is a kind and a path.
+    fn placed(&mut self, init: &Init) -> Result<Init, Trouble> {
+        let mut init = init.clone();
+        let Some(storage) = &mut init.storage else {
+            return Ok(init);
+        };
+        self.seat.storage = Some(storage.clone());
+        if storage.kind == TEST {
+            match &self.stores {
+                None => {
+                    storage.kind = "MEMORY".to_owned();
+                    storage.path.clear();
+                }
+                Some(stores) => {
+                    let name = self.vars.fill(&storage.path)?;
+                    storage.kind = stores.kind().to_owned();
+                    storage.path = stores.path(&name);
+                    self.stored = true;
+                    let variable =
+                        if name.is_empty() { "path".to_owned() } else { format!("path_{name}") };
+                    self.vars.set(&variable, Cell::Text(storage.path.clone().into_bytes()));
+                }
+            }
+        }
+        Ok(init)
+    }
+
+    /// Looks at what is stored, and changes it.
+    fn store(&mut self, step: &case::schema::Store) -> Result<(), Trouble> {
+        let deadline = self.deadline;
+        let stores = self
+            .stores
+            .as_ref()
+            .ok_or_else(|| Trouble::Case("there is no storage under test".to_owned()))?;
+        let name = self.vars.fill(&step.path)?;
+        let stored = stores.access(self.target, &name, Stored::Read, deadline)?;
+        let shown = |bytes: &Option<Vec<u8>>| match bytes {
+            Some(bytes) => format!("{} bytes", bytes.len()),
+            None => "nothing".to_owned(),
+        };
+        let mut differences = Vec::new();
+        if step.missing && stored.is_some() {
+            differences.extend(expect::unlike("store", "nothing", shown(&stored)));
+        }
+        if !step.equals.is_empty() {
+            let Cell::Blob(wanted) = self.vars.get(&step.equals)?.clone() else {
+                return Err(Trouble::Case(format!("{} holds no bytes", step.equals)));
+            };
+            if stored.as_ref() != Some(&wanted) {
+                differences.extend(expect::unlike(
+                    "store",
+                    format!("the {} bytes of {}", wanted.len(), step.equals),
+                    match &stored {
+                        Some(bytes) if bytes.len() == wanted.len() => "others".to_owned(),
+                        _ => shown(&stored),
+                    },
+                ));
+            }
+        }
+        self.settle(differences)?;
+        let mut new = match &step.write {
+            Some(bytes) => Some(self.context().bytes(bytes)?),
+            None => None,
+        };
+        if !step.mutations.is_empty() {
+            let old = match (new.take(), &stored) {
+                (Some(bytes), _) => bytes,
+                (None, Some(bytes)) => bytes.clone(),
+                (None, None) => return Err(Trouble::Case("nothing is stored".to_owned())),
+            };
+            new = Some(request::mutated(old, &step.mutations)?);
+        }
+        if !step.bind.is_empty() {
+            let bytes = stored.ok_or_else(|| "nothing is stored that could be bound".to_owned())?;
+            self.vars.set(&step.bind, Cell::Blob(bytes));
+        }
+        let stores = self.stores.as_ref().expect("it was there before");
+        if let Some(bytes) = new {
+            stores.access(self.target, &name, Stored::Write(bytes), deadline)?;
+        }
+        if step.remove {
+            stores.access(self.target, &name, Stored::Remove, deadline)?;
+        }
+        Ok(())
+    }
+
+    /// A control call that has to succeed.
+    fn control(&mut self, op: Json) -> Result<DynamicMessage, Trouble> {
         let request = proto::from_json("Request", &json!({ "control": op }))?;
         let deadline = self.deadline;
         let session = self.session()?;
         let token = session.send(request, Vec::new(), None)?;
         let answers = session.wait(token, deadline)?;
-        match answers.last().and_then(|answer| answer.response.msg("error")) {
-            None => Ok(()),
-            Some(error) => Err(Trouble::Differences(vec![Difference {
+        let response = &answers.last().expect("an answer came").response;
+        match (response.msg("control"), response.msg("error")) {
+            (Some(control), _) => Ok(control.clone()),
+            (None, None) => Ok(DynamicMessage::new(proto::message("ControlResponse"))),
+            (None, Some(error)) => Err(Trouble::Differences(vec![Difference {
                 member: "control",
                 expected: op.to_string(),
                 actual: error_summary(error),
@@ -787,12 +1106,12 @@ impl Player<'_> {
         let order = match action {
             None => return Err(Trouble::Case("the bridge is asked for nothing".to_owned())),
             Some(bridge::Action::TerminateWorker(_)) => {
-                self.disorderly = true;
+                self.seat.disorderly = true;
                 json!({ "t": "terminate" })
             }
             Some(bridge::Action::Post(value)) => json!({ "t": "post", "value": json_of(value) }),
             Some(bridge::Action::Reload(_)) => {
-                self.disorderly = true;
+                self.seat.disorderly = true;
                 json!({ "t": "reload" })
             }
             Some(bridge::Action::CopyInsteadOfTransfer(_)) => json!({ "t": "copy" }),
@@ -803,10 +1122,10 @@ impl Player<'_> {
 
     /// Ends the last session in an orderly way, if the case has not ended it.
     fn leave(&mut self) -> Result<(), Trouble> {
-        let Some(session) = &mut self.session else {
+        let Some(session) = &mut self.seat.session else {
             return Ok(());
         };
-        if self.disorderly || session.has_ended() {
+        if self.seat.disorderly || session.has_ended() {
             return Ok(());
         }
         if session.is_open() {
@@ -858,35 +1177,44 @@ impl Player<'_> {
                 None => None,
             },
             worker_script: (!case.worker_script.is_empty()).then(|| case.worker_script.clone()),
+            tab: self.seat.is_tab,
         };
-        self.disorderly = options.preamble.is_some() || options.worker_script.is_some();
+        self.seat.disorderly = options.preamble.is_some() || options.worker_script.is_some();
         let link: Box<dyn Link> =
             self.target.connect(&options, self.deadline).map_err(Trouble::Unreachable)?;
         let recorder = Recorder::new(&self.loaded.id, self.setting.trace.clone());
-        self.session = Some(Session::new(link, recorder));
+        self.seat.session = Some(Session::new(link, recorder));
         Ok(())
     }
 
     /// Lets go of the link before another is opened.
     fn close_link(&mut self) {
-        if let Some(session) = &mut self.session
-            && !self.disorderly
+        if let Some(session) = &mut self.seat.session
+            && !self.seat.disorderly
         {
             session.finish(LINGER);
         }
         self.retire();
-        self.session = None;
+        self.seat.session = None;
     }
 
     /// After a failure: what the engine still says may be the explanation, and is checked like everything else.
     fn listen_on(&mut self) {
-        if let Some(session) = &mut self.session {
+        if let Some(session) = &mut self.seat.session {
             while session.poll(Instant::now() + AFTERTHOUGHT) {}
         }
     }
 
+    fn retire_all(&mut self) {
+        self.retire();
+        for name in self.others.keys().cloned().collect::<Vec<_>>() {
+            self.sit(&name);
+            self.retire();
+        }
+    }
+
     fn retire(&mut self) {
-        if let Some(session) = &mut self.session {
+        if let Some(session) = &mut self.seat.session {
             self.breaches.append(&mut session.breaches);
             self.own_breaches.append(&mut session.own_breaches);
         }
@@ -924,7 +1252,7 @@ impl Player<'_> {
                 None,
             ),
             Trouble::Stop(stop @ Stop::Ended(_)) => {
-                let line = match &mut self.session {
+                let line = match &mut self.seat.session {
                     Some(session) => describe(&stop, session),
                     None => "the implementation is gone".to_owned(),
                 };
@@ -966,15 +1294,11 @@ impl Player<'_> {
     }
 
     fn session(&mut self) -> Result<&mut Session, Trouble> {
-        self.session
+        self.seat
+            .session
             .as_mut()
             .ok_or_else(|| Trouble::Case("there is no session; reopen first".to_owned()))
     }
-}
-
-/// True if a case lets time pass.
-fn uses_clock(steps: &[Step]) -> bool {
-    steps.iter().any(|step| step.advance_ms.is_some() || uses_clock(&step.steps))
 }
 
 fn is_request(step: &Step) -> bool {
@@ -987,6 +1311,9 @@ fn is_request(step: &Step) -> bool {
             "close_cursor",
             "export",
             "save",
+            "suspend",
+            "resume",
+            "crash_at",
             "cancel",
             "close",
             "init",
@@ -1080,6 +1407,12 @@ fn read_facts(init: &DynamicMessage) -> Facts {
 /// The highest minor that this suite knows.
 pub const HIGHEST_MINOR: u32 = 0;
 
+const TEST: &str = "TEST";
+/// How much earlier and later than said something may come in real time, in milliseconds.
+const EARLY_MS: u32 = 20;
+const LATE_MS: u32 = 200;
+/// How long a killed engine may hold on to its storage, in milliseconds.
+const DYING_MS: u32 = 5_000;
 const AFTERTHOUGHT: Duration = Duration::from_millis(30);
 const EXIT_GRACE: Duration = Duration::from_secs(5);
 /// How long a server or page may take to notice that a link has ended. Only late messages are looked for.

@@ -124,6 +124,13 @@ impl Context<'_> {
             json!({ "export": {} })
         } else if step.save.is_some() {
             json!({ "save": {} })
+        } else if step.suspend.is_some() {
+            json!({ "suspend": {} })
+        } else if let Some(resume) = &step.resume {
+            json!({ "resume": { "wait_ms": resume.wait_ms } })
+        } else if !step.crash_at.is_empty() {
+            let point = proto::enum_number("CrashPoint", &step.crash_at)?;
+            json!({ "control": { "crash_now": { "point": point } } })
         } else if let Some(cancel) = &step.cancel {
             let target = if cancel.label.is_empty() {
                 self.uint(&cancel.target)?
@@ -139,7 +146,10 @@ impl Context<'_> {
             json!({ "control": { "inject_fault": {
                 "point": proto::enum_number("FaultPoint", &fault.point)?,
                 "count": fault.count,
-                "code": proto::enum_number("ErrorCode", &fault.code)?,
+                "code": proto::enum_number(
+                    "ErrorCode",
+                    if fault.code.is_empty() { "STORAGE" } else { &fault.code },
+                )?,
                 "reason": fault.reason,
             } } })
         } else if let Some(request) = &step.request {
@@ -201,11 +211,12 @@ impl Context<'_> {
             out["events"] = events;
         }
         if let Some(storage) = &init.storage {
-            // Nothing but memory is under test so far, so that is what TEST means.
-            let kind = if storage.kind == "TEST" { "MEMORY" } else { &storage.kind };
+            let kind = storage.kind.as_str();
             out["storage"] = json!({
                 "kind": if kind.is_empty() { 0 } else { proto::enum_number("StorageKind", kind)? },
-                "path": storage.path,
+                "path": self.vars.fill(&storage.path)?,
+                "wait_ms": storage.wait_ms,
+                "or_memory": storage.or_memory,
             });
         }
         if let Some(image) = &init.image {
@@ -247,6 +258,9 @@ impl Context<'_> {
         }
         if !init.open_mode.is_empty() {
             out["open_mode"] = json!(proto::enum_number("OpenMode", &init.open_mode)?);
+        }
+        if !init.durability.is_empty() {
+            out["durability"] = json!(proto::enum_number("Durability", &init.durability)?);
         }
         Ok(out)
     }
@@ -400,7 +414,8 @@ fn param(param: &Param, attachments: &mut Vec<Vec<u8>>) -> Result<Json, String> 
     })
 }
 
-fn mutated(mut bytes: Vec<u8>, mutations: &[schema::Mutation]) -> Result<Vec<u8>, String> {
+/// Bytes after mutations.
+pub fn mutated(mut bytes: Vec<u8>, mutations: &[schema::Mutation]) -> Result<Vec<u8>, String> {
     for mutation in mutations {
         match &mutation.op {
             None => return Err("an empty mutation".to_owned()),

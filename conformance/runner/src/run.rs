@@ -14,6 +14,7 @@ use crate::glob;
 use crate::implementation::Config;
 use crate::known::{Judgement, KnownFailures, Observed, State, judge};
 use crate::play::{self, Ending, Facts, Played, Setting};
+use crate::store::Storage;
 use crate::trace::TraceFile;
 use crate::transport;
 
@@ -143,14 +144,18 @@ pub fn run(
             None => None,
         },
         timeout: options.timeout,
-        time_scale: options.time_scale,
+        time_scale: options.time_scale * config.time_scale,
+        storage: match facts.has("PERSISTENCE") {
+            true => Some(Storage::new(config).map_err(Refused::Usage)?),
+            false => None,
+        },
         facts,
     };
 
     let mut results = Vec::new();
     let mut queue = VecDeque::new();
     for loaded in selected {
-        let obstacle = obstacle(&loaded, config, &setting.facts);
+        let obstacle = obstacle(&loaded, config, &setting.facts, setting.storage.as_ref());
         match (obstacle, known.entry(&loaded.id)) {
             (Some(why), _) => {
                 let required = options.require.iter().any(|capability| {
@@ -220,6 +225,7 @@ pub fn run(
         shard: options.shard.map(|(index, count)| format!("{index}/{count}")).unwrap_or_default(),
         shuffle_seed: options.shuffle.unwrap_or_default(),
         duration_ms: started.elapsed().as_millis() as u64,
+        storage: setting.storage.as_ref().map_or("MEMORY".to_owned(), |storage| storage.describe()),
         results,
         list_faults,
         totals: Some(totals),
@@ -331,13 +337,28 @@ fn fault_of_ours(panic: &Box<dyn std::any::Any + Send>) -> Played {
         own_breaches: vec![format!("the runner panicked: {what}")],
         duration: Duration::ZERO,
         real_time: false,
+        stored: false,
         blessings: Vec::new(),
     }
 }
 
 /// Why a case cannot run here.
-fn obstacle(loaded: &Loaded, config: &Config, facts: &Facts) -> Option<String> {
+fn obstacle(
+    loaded: &Loaded,
+    config: &Config,
+    facts: &Facts,
+    storage: Option<&Storage>,
+) -> Option<String> {
     let case = &loaded.case;
+    for condition in &case.store {
+        let holds = match storage {
+            Some(storage) => storage.satisfies(condition),
+            None => condition.starts_with('!'),
+        };
+        if !holds {
+            return Some(format!("the storage is not {condition}"));
+        }
+    }
     for need in &case.needs {
         match need.strip_prefix('!') {
             Some(name) if facts.has(name) => return Some(format!("the engine announces {name}")),
@@ -389,6 +410,7 @@ fn judged(loaded: &Loaded, played: &Played, known: &KnownFailures, strict: bool)
     result.known_failure = entry.map(|entry| entry.pattern.clone()).unwrap_or_default();
     result.stderr = played.stderr.clone();
     result.real_time = played.real_time;
+    result.stored = played.stored;
     result
 }
 
@@ -448,7 +470,10 @@ fn totals(results: &[CaseResult], list_faults: &[ListFault]) -> Totals {
                 totals.advisory += 1;
                 totals.skipped += 1;
             }
-            _ => totals.passed += 1,
+            _ => {
+                totals.passed += 1;
+                totals.stored += u32::from(result.stored);
+            }
         }
     }
     totals
@@ -575,7 +600,7 @@ mod tests {
                 case.needs = needs.iter().map(|need| need.to_string()).collect();
                 case.transports = transports.iter().map(|name| name.to_string()).collect();
             });
-            obstacle(&loaded, &config, &facts).is_some()
+            obstacle(&loaded, &config, &facts, None).is_some()
         };
         assert!(!blocked(&["CURSORS", "!SCOPES"], &["stream"]));
         assert!(blocked(&["SCOPES"], &[]));

@@ -37,11 +37,17 @@ pub struct Session {
     first_open: usize,
     next_id: u32,
     next_seq: u64,
-    events: Vec<DynamicMessage>,
+    events: Vec<(Instant, DynamicMessage)>,
     opened: Option<DynamicMessage>,
     kinds: BTreeSet<i32>,
     event_commit_seq: u64,
     state: (u64, u64),
+    /// commit_seq of the last answer that did not overtake.
+    answered_seq: u64,
+    strict: bool,
+    autosave: Autosave,
+    /// commit_seq of the last SAVED event.
+    told_saved: u64,
     cursors: BTreeMap<u32, CursorInfo>,
     dead_cursors: BTreeSet<u32>,
     phase: Phase,
@@ -94,6 +100,14 @@ struct CursorInfo {
     columns: usize,
 }
 
+/// What the autosave events have said so far.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Autosave {
+    Idle,
+    Scheduled,
+    Writing,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 enum Phase {
     Open,
@@ -121,6 +135,10 @@ impl Session {
             kinds: BTreeSet::new(),
             event_commit_seq: 0,
             state: (0, 0),
+            answered_seq: 0,
+            strict: false,
+            autosave: Autosave::Idle,
+            told_saved: 0,
             cursors: BTreeMap::new(),
             dead_cursors: BTreeSet::new(),
             phase: Phase::Open,
@@ -270,7 +288,17 @@ impl Session {
 
     /// The events since the last call, oldest first, without log events.
     pub fn take_events(&mut self) -> Vec<DynamicMessage> {
+        self.take_timed_events().into_iter().map(|(_, event)| event).collect()
+    }
+
+    /// The same, with the times at which they came.
+    pub fn take_timed_events(&mut self) -> Vec<(Instant, DynamicMessage)> {
         std::mem::take(&mut self.events)
+    }
+
+    /// How many events wait to be taken.
+    pub fn waiting_events(&self) -> usize {
+        self.events.len()
     }
 
     /// The session is over for the host: ends the transport and checks that nothing else arrives. Bounded by `grace`.
@@ -407,9 +435,59 @@ impl Session {
             }
             return;
         }
-        if number != 4 {
-            self.events.push(event);
+        if let Some(autosave) = event.msg("autosave") {
+            self.check_autosave(seq, autosave);
         }
+        if number != 4 {
+            self.events.push((Instant::now(), event));
+        }
+    }
+
+    /// Writes come one after the other, each begins and ends, and says of itself what belongs to it.
+    fn check_autosave(&mut self, seq: u64, autosave: &DynamicMessage) {
+        let phase = proto::enum_name("AutosavePhase", autosave.int("phase") as i32);
+        let commit_seq = autosave.int("commit_seq") as u64;
+        if self.kinds.contains(&1) && commit_seq > self.event_commit_seq {
+            self.breach(format!(
+                "autosave event {seq} speaks of commit {commit_seq}, the last commit event of {}",
+                self.event_commit_seq
+            ));
+        }
+        if (phase == "FAILED") != autosave.msg("error").is_some() {
+            self.breach(format!("autosave event {seq}, {phase}, has a wrong error field"));
+        }
+        if let Some(error) = autosave.msg("error") {
+            self.check_error(error, None);
+        }
+        if phase != "SAVED" && autosave.int("bytes") != 0 {
+            self.breach(format!("autosave event {seq}, {phase}, has written bytes"));
+        }
+        let next = match (self.autosave, phase.as_str()) {
+            (Autosave::Idle | Autosave::Scheduled, "STARTED") => Autosave::Writing,
+            (Autosave::Idle, "SCHEDULED") => Autosave::Scheduled,
+            // Commits during a write are there to be saved when it ends, or already now.
+            (Autosave::Writing, "SCHEDULED") => Autosave::Writing,
+            (Autosave::Writing, "SAVED") => {
+                if commit_seq < self.told_saved {
+                    self.breach(format!(
+                        "autosave event {seq} has saved commit {commit_seq}, {} was saved before",
+                        self.told_saved
+                    ));
+                }
+                self.told_saved = commit_seq;
+                Autosave::Idle
+            }
+            (Autosave::Writing, "FAILED") => Autosave::Scheduled,
+            (before, phase) => {
+                self.breach(format!("autosave event {seq} is {phase} while {before:?}"));
+                match phase {
+                    "SCHEDULED" | "FAILED" => Autosave::Scheduled,
+                    "STARTED" => Autosave::Writing,
+                    _ => Autosave::Idle,
+                }
+            }
+        };
+        self.autosave = next;
     }
 
     fn take_response(&mut self, id: u32, response: DynamicMessage, attachments: Vec<Vec<u8>>) {
@@ -447,6 +525,9 @@ impl Session {
             ));
         }
         self.check_state(id, &response, overtakes);
+        if !overtakes {
+            self.check_promise(at, &response);
+        }
         if let Phase::Failed(_) = self.phase
             && self.pending[at].before_failure
         {
@@ -517,7 +598,10 @@ impl Session {
                 attachments.len()
             ));
         }
-        if response.msg("close").is_some() {
+        // A last save that fails does not keep the session open.
+        let last_save_failed = call.as_deref() == Some("close")
+            && error.as_ref().is_some_and(|error| error.int("code") == CODE_STORAGE);
+        if response.msg("close").is_some() || last_save_failed {
             self.phase = Phase::Closed;
         }
 
@@ -556,7 +640,45 @@ impl Session {
                 self.event_commit_seq
             ));
         }
+        if saved_seq > self.told_saved && self.kinds.contains(&2) {
+            self.breach(format!(
+                "the response to {id} says saved_seq {saved_seq}, the last SAVED event before it {}",
+                self.told_saved
+            ));
+        }
+        if saved_seq > 0
+            && self.opened.as_ref().is_some_and(|init| init.int("storage") == STORAGE_MEMORY)
+        {
+            self.breach(format!("the response to {id} says saved_seq {saved_seq} of memory"));
+        }
         self.state = (commit_seq, saved_seq);
+    }
+
+    /// What a strict session promises with the answer to a request that committed, and everybody with that to save.
+    fn check_promise(&mut self, at: usize, response: &DynamicMessage) {
+        let Some(state) = response.msg("state") else { return };
+        let (commit_seq, saved_seq) =
+            (state.int("commit_seq") as u64, state.int("saved_seq") as u64);
+        let committed = commit_seq > self.answered_seq;
+        self.answered_seq = commit_seq;
+        let id = self.pending[at].id;
+        if response.msg("error").is_some() {
+            return;
+        }
+        if self.strict && committed && saved_seq != commit_seq {
+            self.breach(format!(
+                "request {id} committed in a strict session and is answered with saved_seq {saved_seq} of {commit_seq}"
+            ));
+        }
+        let told = response
+            .msg("save")
+            .or_else(|| response.msg("suspend"))
+            .map(|answer| answer.int("saved_seq") as u64);
+        if let Some(told) = told
+            && told != saved_seq
+        {
+            self.breach(format!("the answer to {id} says saved_seq {told}, its state {saved_seq}"));
+        }
     }
 
     fn check_init(&mut self, init: &DynamicMessage, request: Option<&DynamicMessage>) {
@@ -600,6 +722,8 @@ impl Session {
             .and_then(|asked| asked.msg("events"))
             .map(|events| events.items("kinds").iter().filter_map(Value::as_enum_number).collect())
             .unwrap_or_default();
+        self.strict = asked.is_some_and(|asked| asked.int("durability") == DURABILITY_STRICT)
+            && init.int("storage") != STORAGE_MEMORY;
         self.opened = Some(init.clone());
     }
 
@@ -920,6 +1044,9 @@ static REGISTRY: LazyLock<BTreeMap<String, Registered>> = LazyLock::new(|| {
     registry
 });
 
+const CODE_STORAGE: i128 = 9;
+const STORAGE_MEMORY: i128 = 1;
+const DURABILITY_STRICT: i128 = 2;
 const MODE_NONE: i128 = 2;
 const MODE_CURSOR: i128 = 3;
 const BATCH_CONTINUE: i128 = 2;

@@ -20,7 +20,7 @@ use tungstenite::{Bytes, Message as Ws};
 
 use super::process::Process;
 use super::ws::Duplex;
-use super::{How, Incoming, Link, OpenOptions, SendOptions, Target, TempDir, next};
+use super::{How, Incoming, Link, OpenOptions, SendOptions, Stored, Target, TempDir, next};
 use crate::implementation::Config;
 use crate::wire::Message;
 
@@ -51,7 +51,9 @@ impl Target for BrowserTarget {
         let session = self.next_session;
         self.next_session += 1;
         let script = options.worker_script.as_deref().unwrap_or("worker.js");
-        let duplex = browser.open(session, script, deadline)?;
+        let order =
+            json!({"t": "open", "session": session, "script": script, "frame": options.tab});
+        let duplex = browser.open(session, &order, deadline)?;
 
         let (found, incoming) = channel();
         std::thread::spawn(move || unpack(&duplex.incoming, &found));
@@ -63,6 +65,41 @@ impl Target for BrowserTarget {
             reloading: Rc::clone(&browser.reloading),
             ended: false,
         }))
+    }
+
+    fn stored(
+        &mut self,
+        path: &str,
+        action: Stored,
+        deadline: Instant,
+    ) -> Result<Option<Vec<u8>>, String> {
+        let browser = self.browser.as_mut().ok_or_else(|| "no browser runs".to_owned())?;
+        let session = self.next_session;
+        self.next_session += 1;
+        let duplex = browser.open(session, &json!({"t": "store", "session": session}), deadline)?;
+        let message = match &action {
+            Stored::Read => pack(&json!({"t": "read", "path": path}), &[]),
+            Stored::Write(bytes) => {
+                pack(&json!({"t": "write", "path": path, "sizes": [bytes.len()]}), &[bytes])
+            }
+            Stored::Remove => pack(&json!({"t": "remove", "path": path}), &[]),
+        };
+        let _ = duplex.outgoing.send(Ws::Binary(Bytes::from(message)));
+        let left = deadline.saturating_duration_since(Instant::now());
+        let answer = match duplex.incoming.recv_timeout(left) {
+            Ok(Ok(Ws::Binary(bytes))) => bytes,
+            Ok(Err(why)) => return Err(format!("the bridge has gone: {why}")),
+            _ => return Err("the bridge does not answer about what is stored".to_owned()),
+        };
+        let (header, parts) =
+            opened(&answer).ok_or_else(|| "the bridge sent something unreadable".to_owned())?;
+        match (header["error"].as_str(), header["found"].as_bool()) {
+            (Some(why), _) => Err(format!("{path}: {why}")),
+            (None, Some(true)) if matches!(action, Stored::Read) => {
+                Ok(Some(parts.into_iter().next().unwrap_or_default()))
+            }
+            _ => Ok(None),
+        }
     }
 
     fn restart(&mut self) {
@@ -200,11 +237,10 @@ impl Browser {
     }
 
     /// Has the page open a session. A page that was reloaded connects again first, and is then asked again.
-    fn open(&mut self, session: u64, script: &str, deadline: Instant) -> Result<Duplex, String> {
+    fn open(&mut self, session: u64, order: &Json, deadline: Instant) -> Result<Duplex, String> {
         if self.reloading.take() {
             self.control = self.arrival("/control", deadline)?.1?.outgoing;
         }
-        let order = json!({"t": "open", "session": session, "script": script});
         let path = format!("/session/{session}");
         loop {
             // A page that is gone is noticed by its silence.
@@ -367,18 +403,10 @@ fn unpack(from: &Receiver<Result<Ws, String>>, to: &Sender<Incoming>) {
 }
 
 fn unpacked(bytes: &[u8]) -> Option<Incoming> {
-    let (len, rest) = bytes.split_first_chunk::<4>()?;
-    let (header, mut rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
-    let header: Json = serde_json::from_slice(header).ok()?;
+    let (header, mut parts) = opened(bytes)?;
     let text = |name: &str| header[name].as_str().unwrap_or_default().to_owned();
     Some(match header["t"].as_str()? {
-        "message" => {
-            let mut parts = Vec::new();
-            for size in header["sizes"].as_array()? {
-                let (part, after) = rest.split_at_checked(usize::try_from(size.as_u64()?).ok()?)?;
-                parts.push(part.to_vec());
-                rest = after;
-            }
+        "message" if !parts.is_empty() => {
             let attachments = parts.split_off(1);
             Incoming::Message(Message { frame: parts.pop()?, attachments })
         }
@@ -387,6 +415,20 @@ fn unpacked(bytes: &[u8]) -> Option<Incoming> {
         "fact" => Incoming::Fact(header["facts"].clone()),
         _ => return None,
     })
+}
+
+/// The header of a message of the bridge, and its parts.
+fn opened(bytes: &[u8]) -> Option<(Json, Vec<Vec<u8>>)> {
+    let (len, rest) = bytes.split_first_chunk::<4>()?;
+    let (header, mut rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    let header: Json = serde_json::from_slice(header).ok()?;
+    let mut parts = Vec::new();
+    for size in header["sizes"].as_array().into_iter().flatten() {
+        let (part, after) = rest.split_at_checked(usize::try_from(size.as_u64()?).ok()?)?;
+        parts.push(part.to_vec());
+        rest = after;
+    }
+    Some((header, parts))
 }
 
 fn pack(header: &Json, parts: &[&[u8]]) -> Vec<u8> {

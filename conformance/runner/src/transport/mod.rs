@@ -38,6 +38,8 @@ pub struct OpenOptions {
     pub preamble: Option<Vec<u8>>,
     /// Browser: another worker script.
     pub worker_script: Option<String>,
+    /// Browser: the worker belongs to a page of its own.
+    pub tab: bool,
 }
 
 /// How the host ends the transport.
@@ -100,6 +102,17 @@ pub trait Link {
     }
 }
 
+/// What is to be done with stored bytes.
+#[derive(Debug, Clone)]
+pub enum Stored {
+    /// Hand them over; `None` if nothing is there.
+    Read,
+    /// Put these in their place.
+    Write(Vec<u8>),
+    /// Take them away.
+    Remove,
+}
+
 /// An implementation, ready to be connected to. Each job has its own.
 pub trait Target {
     /// Opens a link.
@@ -108,6 +121,16 @@ pub trait Target {
         options: &OpenOptions,
         deadline: Instant,
     ) -> Result<Box<dyn Link>, String>;
+
+    /// Reads or changes what is stored at a path that only the implementation's side can reach.
+    fn stored(
+        &mut self,
+        _path: &str,
+        _action: Stored,
+        _deadline: Instant,
+    ) -> Result<Option<Vec<u8>>, String> {
+        Err("what is stored cannot be reached here".to_owned())
+    }
 
     /// Throws the process behind all links away; the next link gets a new one.
     fn restart(&mut self);
