@@ -6,17 +6,19 @@
 //! Where durability is strict, an answer leaves only after what its request committed is stored;
 //! answers behind it wait with it, so that requests sent without waiting share one save.
 
+mod control;
+mod opening;
+mod saving;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use lix_engine_protocol::proto::{
-    AutosaveEvent, BatchErrorMode, CancelOutcome, CancelResponse, Capability, CloseCursorResponse,
-    CloseResponse, ClosedEvent, CommitDetail, CommitEvent, ControlResponse, CrashPoint, Durability,
-    EngineError, Event as WireEvent, EventKind, ExecBatchRequest, ExecRequest, ExportResponse,
-    FaultPoint, FetchRequest, Frame, InitRequest, InitResponse, InjectFault, OpenMode,
-    PluginFormat, Request, ResumeResponse, RowMode, SaveResponse, SessionState, StorageKind,
-    StorageTarget, SuspendResponse, control_request, event, frame, init_request, request, response,
+    BatchErrorMode, CancelOutcome, CancelResponse, CloseCursorResponse, CloseResponse, ClosedEvent,
+    EngineError, Event as WireEvent, ExecBatchRequest, ExecRequest, FetchRequest, Frame,
+    InitRequest, Request, RowMode, SessionState, StorageKind, StorageTarget, event, frame, request,
+    response,
 };
 use lix_engine_protocol::{
     Error, ExecOutcome, Limits, NATIVE_LIMITS, Outcome, Reason, Result, WORKER_LIMITS,
@@ -27,7 +29,6 @@ use crate::database::Database;
 use crate::exec::{Surroundings, row_mode};
 use crate::faults::Faults;
 use crate::persistence::Persistence;
-use crate::store::Store;
 use crate::{Attachment, Platform, Snapshot, StorageFile};
 
 /// What wakes a session.
@@ -495,223 +496,6 @@ impl Session {
         }
     }
 
-    /// Opens a database in memory; nothing yet if its storage has to be opened first.
-    fn init(
-        &mut self,
-        id: u32,
-        init: InitRequest,
-        attachments: &[Box<dyn Attachment>],
-        sink: Sink<'_>,
-    ) -> Result<Option<Outcome>> {
-        let capabilities = self.capabilities();
-        for number in &init.required {
-            match Capability::try_from(*number) {
-                Ok(Capability::Unspecified) => {}
-                Ok(wanted) if capabilities.contains(&wanted) => {}
-                Ok(wanted) => return Err(Error::capability(short_name(wanted.as_str_name()))),
-                Err(_) => return Err(Error::capability(&number.to_string())),
-            }
-        }
-        let events = init.events.as_ref();
-        if events.is_some_and(|events| {
-            matches!(events.commit_detail(), CommitDetail::Keys | CommitDetail::Values)
-        }) {
-            return Err(Error::capability("COMMIT_DETAIL"));
-        }
-        if let Some(plugin) = init.plugins.first() {
-            return Err(match plugin.format() {
-                PluginFormat::Esm => Error::capability("PLUGINS_ESM"),
-                PluginFormat::Wasm => Error::capability("PLUGINS_WASM"),
-                PluginFormat::Builtin => Error::capability("PLUGINS_BUILTIN"),
-                PluginFormat::Unspecified => {
-                    Error::new(Reason::OptionInvalid, "a plugin has to say what its code is")
-                        .subject("plugins.format")
-                }
-            });
-        }
-        let target = self.target(&init)?;
-        let mode = init.open_mode();
-        if mode == OpenMode::Open && init.seed.is_some() {
-            let message = "OPEN takes what is stored; a seed image has no place in it";
-            return Err(Error::new(Reason::OptionInvalid, message).subject("open_mode"));
-        }
-
-        let platform = self.platform.clone();
-        let named = |field: &'static str| {
-            move |error: Error| match error.reason {
-                Reason::ImageInvalid => error.subject(field),
-                _ => error,
-            }
-        };
-        let seed = match &init.seed {
-            None => None,
-            Some(init_request::Seed::Image(image)) => {
-                Some(Database::from_image(image, platform).map_err(named("image"))?)
-            }
-            Some(init_request::Seed::ImageAttachment(index)) => {
-                let image = attachments.get(*index as usize).ok_or_else(|| {
-                    let message = format!("the frame has no attachment {index}");
-                    Error::new(Reason::AttachmentMismatch, message).subject("image_attachment")
-                })?;
-                let database = Database::from_image(image.as_ref(), platform);
-                Some(database.map_err(named("image_attachment"))?)
-            }
-        };
-        let Some(target) = target else { return self.init_memory(&init, seed).map(Some) };
-        let request = StorageRequest {
-            kind: target.kind(),
-            path: target.path.clone(),
-            create: mode != OpenMode::Open,
-            wait_ms: target.wait_ms,
-        };
-        self.phase = Phase::Opening(Box::new(Opening { id, init, target, seed }));
-        sink(Effect::OpenStorage(request));
-        Ok(None)
-    }
-
-    /// Where the database is to be kept; nowhere: in memory.
-    fn target(&self, init: &InitRequest) -> Result<Option<StorageTarget>> {
-        let Some(target) = &init.storage else { return Ok(None) };
-        let kind = match StorageKind::try_from(target.kind) {
-            Ok(StorageKind::Unspecified | StorageKind::Memory) => return Ok(None),
-            Ok(kind) if self.options.storage.contains(&kind) => kind,
-            _ if target.or_memory => return Ok(None),
-            Ok(kind) => return Err(unsupported(short_name(kind.as_str_name()))),
-            Err(_) => return Err(unsupported(&target.kind.to_string())),
-        };
-        let invalid = |message: String| {
-            Err(Error::new(Reason::OptionInvalid, message).subject("storage.path"))
-        };
-        match &*target.path {
-            "" => invalid(format!("storage in {} needs a path", short_name(kind.as_str_name()))),
-            path if path.contains('\0') => invalid("the path holds a NUL".into()),
-            _ => Ok(Some(target.clone())),
-        }
-    }
-
-    fn init_memory(&mut self, init: &InitRequest, seed: Option<Database>) -> Result<Outcome> {
-        if init.open_mode() == OpenMode::Open {
-            return Err(Error::new(Reason::StorageMissing, "memory holds nothing to open"));
-        }
-        let database = match seed {
-            Some(database) => database,
-            None => Database::create(self.platform.clone())?,
-        };
-        Ok(self.ready(init, database, None, false))
-    }
-
-    /// What was asked of the shell is there, or will not be.
-    fn storage_opened(&mut self, result: Result<Box<dyn StorageFile>>, sink: Sink<'_>) {
-        let result = result.map(|file| match self.options.conformance {
-            true => self.faults.watch(file),
-            false => file,
-        });
-        match std::mem::replace(&mut self.phase, Phase::New) {
-            Phase::Opening(opening) => {
-                let id = opening.id;
-                let outcome = self.init_stored(*opening, result, sink);
-                if self.died(sink) {
-                    return;
-                }
-                match outcome {
-                    Ok(outcome) => self.answer(id, &outcome, vec![], sink),
-                    Err(error) => self.refuse(id, error, sink),
-                }
-            }
-            Phase::Ready(ready) => {
-                self.phase = Phase::Ready(ready);
-                self.resumed(result, sink);
-            }
-            // Too late: nobody wants it any more.
-            phase => self.phase = phase,
-        }
-    }
-
-    fn init_stored(
-        &mut self,
-        opening: Opening,
-        result: Result<Box<dyn StorageFile>>,
-        sink: Sink<'_>,
-    ) -> Result<Outcome> {
-        let Opening { init, target, seed, .. } = opening;
-        let file = match result {
-            Ok(file) => file,
-            Err(error) if error.reason == Reason::StorageUnsupported && target.or_memory => {
-                return self.init_memory(&init, seed);
-            }
-            Err(error) => return Err(error),
-        };
-        let mode = init.open_mode();
-        let (store, stored) = match mode {
-            OpenMode::Replace => (Store::replace(file, &*self.platform)?, None),
-            _ => Store::open(file, &*self.platform)?,
-        };
-        let path = &target.path;
-        let is_new = stored.is_none();
-        let database = match (mode, stored, seed) {
-            (OpenMode::Create, Some(_), _) => {
-                let message = format!("{path} holds a database already");
-                return Err(Error::new(Reason::StorageExists, message).subject(path));
-            }
-            (OpenMode::Open, None, _) => {
-                let message = format!("{path} holds no database");
-                return Err(Error::new(Reason::StorageMissing, message).subject(path));
-            }
-            (_, Some(image), _) => Database::from_stored(image, self.platform.clone())?,
-            (_, None, Some(seed)) => seed,
-            (_, None, None) => Database::create(self.platform.clone())?,
-        };
-        let policy = init.autosave.unwrap_or_default();
-        let is_strict = init.durability() == Durability::Strict;
-        let storage = (target.kind(), path.clone());
-        let mut persistence = Persistence::new(storage, store, policy, is_strict, is_new);
-        let reports = Reports::of(&init);
-        if is_new && !policy.disabled {
-            let now_ms = self.now_ms();
-            let mut listener = listener(&mut self.last_event_seq, reports, sink);
-            persistence.save_now(&database, now_ms, &mut listener)?;
-        }
-        Ok(self.ready(&init, database, Some(persistence), !is_new))
-    }
-
-    fn ready(
-        &mut self,
-        init: &InitRequest,
-        database: Database,
-        persistence: Option<Persistence>,
-        restored: bool,
-    ) -> Outcome {
-        let storage = persistence.as_ref().map_or(StorageKind::Memory, |kept| kept.kind);
-        let (reports, resuming, strict_failure) = (Reports::of(init), None, None);
-        let ready = Ready { database, persistence, reports, resuming, strict_failure };
-        self.phase = Phase::Ready(Box::new(ready));
-
-        #[allow(clippy::unnecessary_min_or_max, reason = "MINOR will not stay 0")]
-        let minor = init.minor.min(MINOR);
-        Outcome::Plain(response::Outcome::Init(InitResponse {
-            minor,
-            engine_name: "lix-engine".into(),
-            engine_version: env!("CARGO_PKG_VERSION").into(),
-            sqlite_version: rusqlite::version().into(),
-            schema_version: String::new(),
-            capabilities: self.capabilities().into_iter().map(i32::from).collect(),
-            storage: storage.into(),
-            limits: Some(self.options.limits),
-            restored,
-        }))
-    }
-
-    fn capabilities(&self) -> Vec<Capability> {
-        let mut capabilities = vec![Capability::Cursors, Capability::NamedParams];
-        if !self.options.storage.is_empty() {
-            capabilities.extend([Capability::Persistence, Capability::Autosave]);
-        }
-        if self.options.conformance {
-            capabilities.extend([Capability::ManualClock, Capability::Faults]);
-        }
-        capabilities
-    }
-
     fn exec(
         &mut self,
         request: ExecRequest,
@@ -742,21 +526,6 @@ impl Session {
             self.save_strictly(sink);
         }
         result
-    }
-
-    /// Tells of a commit, and starts the time of its save.
-    fn committed(&mut self, sink: Sink<'_>) {
-        let now_ms = self.now_ms();
-        let Phase::Ready(ready) = &mut self.phase else { return };
-        let (reports, commit_seq) = (ready.reports, ready.database.commit_seq());
-        if reports.commits {
-            let commit = CommitEvent { commit_seq, ..Default::default() };
-            send_event(&mut self.last_event_seq, event::Kind::Commit(commit), sink);
-        }
-        if let Some(persistence) = &mut ready.persistence {
-            let mut listener = listener(&mut self.last_event_seq, reports, sink);
-            persistence.committed(commit_seq, now_ms, &mut listener);
-        }
     }
 
     fn exec_batch(
@@ -817,182 +586,9 @@ impl Session {
         }
     }
 
-    fn export(&mut self, id: u32, sink: Sink<'_>) {
-        let now_ms = self.now_ms();
-        let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
-        let result = ready.database.export();
-        if result.is_ok()
-            && let Some(persistence) = &mut ready.persistence
-            && !persistence.is_suspended()
-        {
-            let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
-            // Its failure is told by an event; the image is good all the same.
-            let _ = persistence.save_now(&ready.database, now_ms, &mut listener);
-        }
-        let commit_seq = ready.database.commit_seq();
-        match result {
-            Ok(snapshot) => {
-                let response = ExportResponse { image_attachment: 0, commit_seq };
-                let outcome = Outcome::Plain(response::Outcome::Export(response));
-                self.answer_in_turn(id, outcome, vec![snapshot], false, sink);
-            }
-            Err(error) => {
-                let outcome = Outcome::Plain(response::Outcome::Error(error.into()));
-                self.answer_in_turn(id, outcome, vec![], false, sink);
-            }
-        }
-    }
-
-    fn save(&mut self, sink: Sink<'_>) -> Result<Outcome> {
-        let now_ms = self.now_ms();
-        let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
-        let Some(persistence) = &mut ready.persistence else {
-            let message = "memory keeps nothing beyond the session";
-            return Err(Error::new(Reason::StorageUnsupported, message).subject("MEMORY"));
-        };
-        if ready.database.link.in_transaction() {
-            let message = "a transaction is open; its half cannot be saved";
-            return Err(Error::new(Reason::InTransaction, message));
-        }
-        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
-        persistence.save_now(&ready.database, now_ms, &mut listener)?;
-        let response = SaveResponse { saved_seq: persistence.saved_seq() };
-        Ok(Outcome::Plain(response::Outcome::Save(response)))
-    }
-
-    fn suspend(&mut self, sink: Sink<'_>) -> Outcome {
-        let now_ms = self.now_ms();
-        let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
-        let mut saved_seq = 0;
-        if let Some(persistence) = &mut ready.persistence {
-            if !persistence.is_suspended() {
-                let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
-                persistence.suspend(&ready.database, now_ms, &mut listener);
-            }
-            saved_seq = persistence.saved_seq();
-        }
-        Outcome::Plain(response::Outcome::Suspend(SuspendResponse { saved_seq }))
-    }
-
-    /// Asks for the storage again; the answer comes with it.
-    fn resume(&mut self, id: u32, wait_ms: u32, sink: Sink<'_>) -> Option<Outcome> {
-        let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
-        match &ready.persistence {
-            Some(persistence) if persistence.is_suspended() => {
-                let (kind, path) = (persistence.kind, persistence.path.clone());
-                ready.resuming = Some(id);
-                sink(Effect::OpenStorage(StorageRequest { kind, path, create: false, wait_ms }));
-                None
-            }
-            _ => Some(Outcome::Plain(response::Outcome::Resume(ResumeResponse {}))),
-        }
-    }
-
-    fn resumed(&mut self, result: Result<Box<dyn StorageFile>>, sink: Sink<'_>) {
-        let Phase::Ready(ready) = &mut self.phase else { return };
-        let Some(id) = ready.resuming.take() else { return };
-        let persistence = ready.persistence.as_mut().expect("only what is stored is resumed");
-        let result = result.and_then(|file| persistence.resume(file));
-        match result {
-            Ok(()) => {
-                let outcome = Outcome::Plain(response::Outcome::Resume(ResumeResponse {}));
-                self.answer(id, &outcome, vec![], sink);
-            }
-            Err(error) => {
-                let lost = (error.reason == Reason::StorageLost).then(|| error.clone());
-                self.refuse(id, error, sink);
-                if let Some(lost) = lost {
-                    self.end(lost, sink);
-                }
-            }
-        }
-    }
-
-    /// Steers time and faults. Nothing comes back from a session that is told to die at once.
-    fn control(
-        &mut self,
-        op: Option<control_request::Op>,
-        sink: Sink<'_>,
-    ) -> Result<Option<Outcome>> {
-        use control_request::Op;
-        match op {
-            Some(Op::InjectFault(_) | Op::CrashNow(_)) if !self.options.conformance => {
-                return Err(Error::capability("FAULTS"));
-            }
-            Some(_) if !self.options.conformance => return Err(Error::capability("MANUAL_CLOCK")),
-            Some(Op::SetClock(set)) => {
-                let now_ms = self.platform.monotonic_ms();
-                self.clock = ManualClock { is_manual: set.manual, now_ms };
-            }
-            Some(Op::AdvanceClock(advance)) if self.clock.is_manual => {
-                self.advance(self.clock.now_ms + u64::from(advance.ms), sink);
-            }
-            Some(Op::AdvanceClock(_)) => {
-                let message = "only a manual clock can be advanced";
-                return Err(Error::new(Reason::OptionInvalid, message).subject("advance_clock"));
-            }
-            Some(Op::InjectFault(fault)) => self.inject(&fault)?,
-            Some(Op::CrashNow(crash)) => match crash.point() {
-                CrashPoint::Unspecified => {
-                    self.die(sink);
-                    return Ok(None);
-                }
-                point => self.faults.crash_at(point),
-            },
-            None => {
-                return Err(Error::new(Reason::CallUnknown, "this engine knows no such control"));
-            }
-        }
-        let clock_ms = self.clock.now_ms;
-        let response = ControlResponse { clock_ms, storage_writes: self.faults.writes() };
-        Ok(Some(Outcome::Plain(response::Outcome::Control(response))))
-    }
-
-    /// Moves virtual time; saves that become due on the way are made at their time.
-    fn advance(&mut self, target_ms: u64, sink: Sink<'_>) {
-        while let Some(due_ms) = self.due_ms().filter(|due| *due <= target_ms) {
-            self.clock.now_ms = self.clock.now_ms.max(due_ms);
-            self.save_to_end(sink);
-            if self.died(sink) {
-                return;
-            }
-        }
-        self.save_running(sink);
-        self.clock.now_ms = target_ms;
-    }
-
-    fn inject(&mut self, fault: &InjectFault) -> Result<()> {
-        let invalid = |message: &str, subject: &str| {
-            Err(Error::new(Reason::OptionInvalid, message).subject(subject))
-        };
-        let point = match fault.point() {
-            FaultPoint::Unspecified => return invalid("where?", "inject_fault.point"),
-            point => point,
-        };
-        let Some(reason) = Reason::ALL.iter().find(|reason| reason.as_str() == fault.reason) else {
-            return invalid("the registry has no such reason", "inject_fault.reason");
-        };
-        self.faults.inject(point, fault.count, Error::new(*reason, "as the test wanted it"));
-        Ok(())
-    }
-
     fn close(&mut self, id: u32, discard_unsaved: bool, sink: Sink<'_>) {
         self.release_held(sink);
-        let now_ms = self.now_ms();
-        let mut result = Ok(());
-        if let Phase::Ready(ready) = &mut self.phase
-            && let Some(persistence) = &mut ready.persistence
-        {
-            if ready.database.link.in_transaction() {
-                let _ = ready.database.link.run("rollback");
-            }
-            if !discard_unsaved {
-                let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
-                result = persistence.save_now(&ready.database, now_ms, &mut listener);
-            }
-            // What is saved is safe without it.
-            let _ = persistence.seal();
-        }
+        let result = self.put_away(discard_unsaved, sink);
         if self.died(sink) {
             return;
         }
@@ -1004,111 +600,6 @@ impl Session {
             }
             Err(error) => self.refuse(id, error, sink),
         }
-    }
-
-    /// When the next save is due; never inside a transaction.
-    fn due_ms(&self) -> Option<u64> {
-        let Phase::Ready(ready) = &self.phase else { return None };
-        let persistence = ready.persistence.as_ref()?;
-        persistence.due_ms().filter(|_| !ready.database.link.in_transaction())
-    }
-
-    /// Begins a save that is due, or goes on with the one that is under way.
-    fn save_some(&mut self, sink: Sink<'_>) {
-        let is_due = self.deadline().is_some_and(|due| due <= self.platform.monotonic_ms());
-        let now_ms = self.now_ms();
-        let Phase::Ready(ready) = &mut self.phase else { return };
-        let Some(persistence) = &mut ready.persistence else { return };
-        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
-        if is_due {
-            persistence.begin(&ready.database, &mut listener);
-        }
-        let _ = persistence.slice(&ready.database, now_ms, SLICE_BYTES, &mut listener);
-        drop(listener);
-        self.died(sink);
-    }
-
-    /// Saves everything that is committed.
-    fn save_to_end(&mut self, sink: Sink<'_>) {
-        let now_ms = self.now_ms();
-        let Phase::Ready(ready) = &mut self.phase else { return };
-        let Some(persistence) = &mut ready.persistence else { return };
-        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
-        let result = persistence.save_now(&ready.database, now_ms, &mut listener);
-        ready.strict_failure = result.err();
-    }
-
-    /// Finishes the save that is under way.
-    fn save_running(&mut self, sink: Sink<'_>) {
-        let now_ms = self.now_ms();
-        let Phase::Ready(ready) = &mut self.phase else { return };
-        let Some(persistence) = &mut ready.persistence else { return };
-        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
-        while persistence.is_running() {
-            let _ = persistence.slice(&ready.database, now_ms, usize::MAX, &mut listener);
-        }
-        drop(listener);
-        self.died(sink);
-    }
-
-    /// Stores what was committed under strict durability.
-    fn save_strictly(&mut self, sink: Sink<'_>) {
-        let now_ms = self.now_ms();
-        let Phase::Ready(ready) = &mut self.phase else { return };
-        let Some(persistence) = ready.persistence.as_mut().filter(|kept| kept.is_strict) else {
-            return;
-        };
-        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
-        let result = persistence.save_committed(&ready.database, now_ms, &mut listener);
-        ready.strict_failure = result.err();
-    }
-
-    /// Sends the answers that waited for a save, after it.
-    fn release_held(&mut self, sink: Sink<'_>) {
-        if self.held.is_empty() {
-            return;
-        }
-        // A transaction that is open by now had what came before it saved when it began.
-        if !self.state().in_transaction {
-            self.save_strictly(sink);
-        }
-        if self.died(sink) {
-            return;
-        }
-        for held in std::mem::take(&mut self.held) {
-            self.answer_held(held, sink);
-        }
-    }
-
-    fn answer_held(&mut self, held: Held, sink: Sink<'_>) {
-        let Held { id, mut outcome, mut attachments, mut state, has_committed } = held;
-        let saved_seq = self.state().saved_seq;
-        if has_committed
-            && saved_seq < state.commit_seq
-            && let Phase::Ready(ready) = &self.phase
-            && let Some(error) = ready.strict_failure.clone()
-        {
-            outcome = Outcome::Plain(response::Outcome::Error(error.into()));
-            attachments.clear();
-        }
-        state.saved_seq = saved_seq.min(state.commit_seq);
-        send_answer(id, state, &outcome, attachments, sink);
-        self.reuse(outcome);
-    }
-
-    /// Whether the session was told to die and just did.
-    fn died(&mut self, sink: Sink<'_>) -> bool {
-        if self.faults.is_crashed() && !self.is_over() {
-            self.die(sink);
-        }
-        self.faults.is_crashed()
-    }
-
-    fn die(&mut self, sink: Sink<'_>) {
-        self.queue.clear();
-        self.held.clear();
-        self.give_up(Reason::Failed);
-        sink(Effect::Crash);
     }
 
     /// Ends the session from this side. What waits is answered first, so that nobody waits on.
@@ -1217,27 +708,6 @@ impl Session {
     }
 }
 
-impl Reports {
-    fn of(init: &InitRequest) -> Self {
-        let wants =
-            |kind| init.events.as_ref().is_some_and(|events| events.kinds().any(|any| any == kind));
-        Self { commits: wants(EventKind::Commit), autosaves: wants(EventKind::Autosave) }
-    }
-}
-
-/// Puts what happens to a save on the wire, for hosts that want to know.
-fn listener<'a>(
-    last_event_seq: &'a mut u64,
-    reports: Reports,
-    sink: Sink<'a>,
-) -> impl FnMut(AutosaveEvent) + 'a {
-    move |event| {
-        if reports.autosaves {
-            send_event(last_event_seq, event::Kind::Autosave(event), sink);
-        }
-    }
-}
-
 fn send_event(last_event_seq: &mut u64, kind: event::Kind, sink: Sink<'_>) {
     *last_event_seq += 1;
     let event = WireEvent { seq: *last_event_seq, kind: Some(kind) };
@@ -1271,23 +741,6 @@ impl From<Error> for Refusal {
 fn not_initialized() -> Error {
     Error::new(Reason::NotInitialized, "init comes first")
 }
-
-fn unsupported(kind: &str) -> Error {
-    let message = format!("this engine cannot store in {kind}");
-    Error::new(Reason::StorageUnsupported, message).subject(kind)
-}
-
-/// `CAPABILITY_CURSORS` is `CURSORS` where an error names it.
-fn short_name(name: &str) -> &str {
-    let name = name.strip_prefix("CAPABILITY_").unwrap_or(name);
-    name.strip_prefix("STORAGE_KIND_").unwrap_or(name)
-}
-
-/// The highest minor of protocol version 1 that this engine speaks.
-const MINOR: u32 = 0;
-
-/// How much of a save is written before requests get their turn again.
-const SLICE_BYTES: usize = 1024 * 1024;
 
 /// More answers than this do not wait for a save in common.
 const HELD_ANSWERS: usize = 256;

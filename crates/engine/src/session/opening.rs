@@ -1,0 +1,255 @@
+//! From `init` to a session that is ready: what is asked for, where it is kept, what is found there.
+
+use lix_engine_protocol::proto::{
+    Capability, CommitDetail, Durability, EventKind, InitRequest, InitResponse, OpenMode,
+    PluginFormat, StorageKind, StorageTarget, init_request, response,
+};
+use lix_engine_protocol::{Error, Outcome, Reason, Result};
+
+use super::saving::listener;
+use super::{Effect, Opening, Phase, Ready, Reports, Session, Sink, StorageRequest};
+use crate::database::Database;
+use crate::persistence::Persistence;
+use crate::store::Store;
+use crate::{Attachment, StorageFile};
+
+impl Session {
+    /// Opens a database in memory; nothing yet if its storage has to be opened first.
+    pub(super) fn init(
+        &mut self,
+        id: u32,
+        init: InitRequest,
+        attachments: &[Box<dyn Attachment>],
+        sink: Sink<'_>,
+    ) -> Result<Option<Outcome>> {
+        let capabilities = self.capabilities();
+        for number in &init.required {
+            match Capability::try_from(*number) {
+                Ok(Capability::Unspecified) => {}
+                Ok(wanted) if capabilities.contains(&wanted) => {}
+                Ok(wanted) => return Err(Error::capability(short_name(wanted.as_str_name()))),
+                Err(_) => return Err(Error::capability(&number.to_string())),
+            }
+        }
+        let events = init.events.as_ref();
+        if events.is_some_and(|events| {
+            matches!(events.commit_detail(), CommitDetail::Keys | CommitDetail::Values)
+        }) {
+            return Err(Error::capability("COMMIT_DETAIL"));
+        }
+        if let Some(plugin) = init.plugins.first() {
+            return Err(match plugin.format() {
+                PluginFormat::Esm => Error::capability("PLUGINS_ESM"),
+                PluginFormat::Wasm => Error::capability("PLUGINS_WASM"),
+                PluginFormat::Builtin => Error::capability("PLUGINS_BUILTIN"),
+                PluginFormat::Unspecified => {
+                    Error::new(Reason::OptionInvalid, "a plugin has to say what its code is")
+                        .subject("plugins.format")
+                }
+            });
+        }
+        let target = self.target(&init)?;
+        let mode = init.open_mode();
+        if mode == OpenMode::Open && init.seed.is_some() {
+            let message = "OPEN takes what is stored; a seed image has no place in it";
+            return Err(Error::new(Reason::OptionInvalid, message).subject("open_mode"));
+        }
+
+        let platform = self.platform.clone();
+        let named = |field: &'static str| {
+            move |error: Error| match error.reason {
+                Reason::ImageInvalid => error.subject(field),
+                _ => error,
+            }
+        };
+        let seed = match &init.seed {
+            None => None,
+            Some(init_request::Seed::Image(image)) => {
+                Some(Database::from_image(image, platform).map_err(named("image"))?)
+            }
+            Some(init_request::Seed::ImageAttachment(index)) => {
+                let image = attachments.get(*index as usize).ok_or_else(|| {
+                    let message = format!("the frame has no attachment {index}");
+                    Error::new(Reason::AttachmentMismatch, message).subject("image_attachment")
+                })?;
+                let database = Database::from_image(image.as_ref(), platform);
+                Some(database.map_err(named("image_attachment"))?)
+            }
+        };
+        let Some(target) = target else { return self.init_memory(&init, seed).map(Some) };
+        let request = StorageRequest {
+            kind: target.kind(),
+            path: target.path.clone(),
+            create: mode != OpenMode::Open,
+            wait_ms: target.wait_ms,
+        };
+        self.phase = Phase::Opening(Box::new(Opening { id, init, target, seed }));
+        sink(Effect::OpenStorage(request));
+        Ok(None)
+    }
+
+    /// Where the database is to be kept; nowhere: in memory.
+    fn target(&self, init: &InitRequest) -> Result<Option<StorageTarget>> {
+        let Some(target) = &init.storage else { return Ok(None) };
+        let kind = match StorageKind::try_from(target.kind) {
+            Ok(StorageKind::Unspecified | StorageKind::Memory) => return Ok(None),
+            Ok(kind) if self.options.storage.contains(&kind) => kind,
+            _ if target.or_memory => return Ok(None),
+            Ok(kind) => return Err(unsupported(short_name(kind.as_str_name()))),
+            Err(_) => return Err(unsupported(&target.kind.to_string())),
+        };
+        let invalid = |message: String| {
+            Err(Error::new(Reason::OptionInvalid, message).subject("storage.path"))
+        };
+        match &*target.path {
+            "" => invalid(format!("storage in {} needs a path", short_name(kind.as_str_name()))),
+            path if path.contains('\0') => invalid("the path holds a NUL".into()),
+            _ => Ok(Some(target.clone())),
+        }
+    }
+
+    fn init_memory(&mut self, init: &InitRequest, seed: Option<Database>) -> Result<Outcome> {
+        if init.open_mode() == OpenMode::Open {
+            return Err(Error::new(Reason::StorageMissing, "memory holds nothing to open"));
+        }
+        let database = match seed {
+            Some(database) => database,
+            None => Database::create(self.platform.clone())?,
+        };
+        Ok(self.ready(init, database, None, false))
+    }
+
+    /// What was asked of the shell is there, or will not be.
+    pub(super) fn storage_opened(&mut self, result: Result<Box<dyn StorageFile>>, sink: Sink<'_>) {
+        let result = result.map(|file| match self.options.conformance {
+            true => self.faults.watch(file),
+            false => file,
+        });
+        match std::mem::replace(&mut self.phase, Phase::New) {
+            Phase::Opening(opening) => {
+                let id = opening.id;
+                let outcome = self.init_stored(*opening, result, sink);
+                if self.died(sink) {
+                    return;
+                }
+                match outcome {
+                    Ok(outcome) => self.answer(id, &outcome, vec![], sink),
+                    Err(error) => self.refuse(id, error, sink),
+                }
+            }
+            Phase::Ready(ready) => {
+                self.phase = Phase::Ready(ready);
+                self.resumed(result, sink);
+            }
+            // Too late: nobody wants it any more.
+            phase => self.phase = phase,
+        }
+    }
+
+    fn init_stored(
+        &mut self,
+        opening: Opening,
+        result: Result<Box<dyn StorageFile>>,
+        sink: Sink<'_>,
+    ) -> Result<Outcome> {
+        let Opening { init, target, seed, .. } = opening;
+        let file = match result {
+            Ok(file) => file,
+            Err(error) if error.reason == Reason::StorageUnsupported && target.or_memory => {
+                return self.init_memory(&init, seed);
+            }
+            Err(error) => return Err(error),
+        };
+        let mode = init.open_mode();
+        let (store, stored) = match mode {
+            OpenMode::Replace => (Store::replace(file, &*self.platform)?, None),
+            _ => Store::open(file, &*self.platform)?,
+        };
+        let path = &target.path;
+        let is_new = stored.is_none();
+        let database = match (mode, stored, seed) {
+            (OpenMode::Create, Some(_), _) => {
+                let message = format!("{path} holds a database already");
+                return Err(Error::new(Reason::StorageExists, message).subject(path));
+            }
+            (OpenMode::Open, None, _) => {
+                let message = format!("{path} holds no database");
+                return Err(Error::new(Reason::StorageMissing, message).subject(path));
+            }
+            (_, Some(image), _) => Database::from_stored(image, self.platform.clone())?,
+            (_, None, Some(seed)) => seed,
+            (_, None, None) => Database::create(self.platform.clone())?,
+        };
+        let policy = init.autosave.unwrap_or_default();
+        let is_strict = init.durability() == Durability::Strict;
+        let storage = (target.kind(), path.clone());
+        let mut persistence = Persistence::new(storage, store, policy, is_strict, is_new);
+        let reports = Reports::of(&init);
+        if is_new && !policy.disabled {
+            let now_ms = self.now_ms();
+            let mut listener = listener(&mut self.last_event_seq, reports, sink);
+            persistence.save_now(&database, now_ms, &mut listener)?;
+        }
+        Ok(self.ready(&init, database, Some(persistence), !is_new))
+    }
+
+    fn ready(
+        &mut self,
+        init: &InitRequest,
+        database: Database,
+        persistence: Option<Persistence>,
+        restored: bool,
+    ) -> Outcome {
+        let storage = persistence.as_ref().map_or(StorageKind::Memory, |kept| kept.kind);
+        let (reports, resuming, strict_failure) = (Reports::of(init), None, None);
+        let ready = Ready { database, persistence, reports, resuming, strict_failure };
+        self.phase = Phase::Ready(Box::new(ready));
+
+        #[allow(clippy::unnecessary_min_or_max, reason = "MINOR will not stay 0")]
+        let minor = init.minor.min(MINOR);
+        Outcome::Plain(response::Outcome::Init(InitResponse {
+            minor,
+            engine_name: "lix-engine".into(),
+            engine_version: env!("CARGO_PKG_VERSION").into(),
+            sqlite_version: rusqlite::version().into(),
+            schema_version: String::new(),
+            capabilities: self.capabilities().into_iter().map(i32::from).collect(),
+            storage: storage.into(),
+            limits: Some(self.options.limits),
+            restored,
+        }))
+    }
+
+    pub(super) fn capabilities(&self) -> Vec<Capability> {
+        let mut capabilities = vec![Capability::Cursors, Capability::NamedParams];
+        if !self.options.storage.is_empty() {
+            capabilities.extend([Capability::Persistence, Capability::Autosave]);
+        }
+        if self.options.conformance {
+            capabilities.extend([Capability::ManualClock, Capability::Faults]);
+        }
+        capabilities
+    }
+}
+
+impl Reports {
+    fn of(init: &InitRequest) -> Self {
+        let wants =
+            |kind| init.events.as_ref().is_some_and(|events| events.kinds().any(|any| any == kind));
+        Self { commits: wants(EventKind::Commit), autosaves: wants(EventKind::Autosave) }
+    }
+}
+
+fn unsupported(kind: &str) -> Error {
+    let message = format!("this engine cannot store in {kind}");
+    Error::new(Reason::StorageUnsupported, message).subject(kind)
+}
+
+/// `CAPABILITY_CURSORS` is `CURSORS` where an error names it.
+fn short_name(name: &str) -> &str {
+    let name = name.strip_prefix("CAPABILITY_").unwrap_or(name);
+    name.strip_prefix("STORAGE_KIND_").unwrap_or(name)
+}
+
+/// The highest minor of protocol version 1 that this engine speaks.
+const MINOR: u32 = 0;

@@ -1,0 +1,242 @@
+//! Saves as a session sees them: when they run, who waits for them, whom they are told to.
+
+use lix_engine_protocol::proto::{
+    AutosaveEvent, CommitEvent, ExportResponse, ResumeResponse, SaveResponse, SuspendResponse,
+    event, response,
+};
+use lix_engine_protocol::{Error, Outcome, Reason, Result};
+
+use super::{Effect, Held, Phase, Reports, Session, Sink, StorageRequest, send_answer, send_event};
+use crate::StorageFile;
+
+impl Session {
+    /// Tells of a commit, and starts the time of its save.
+    pub(super) fn committed(&mut self, sink: Sink<'_>) {
+        let now_ms = self.now_ms();
+        let Phase::Ready(ready) = &mut self.phase else { return };
+        let (reports, commit_seq) = (ready.reports, ready.database.commit_seq());
+        if reports.commits {
+            let commit = CommitEvent { commit_seq, ..Default::default() };
+            send_event(&mut self.last_event_seq, event::Kind::Commit(commit), sink);
+        }
+        if let Some(persistence) = &mut ready.persistence {
+            let mut listener = listener(&mut self.last_event_seq, reports, sink);
+            persistence.committed(commit_seq, now_ms, &mut listener);
+        }
+    }
+
+    /// Begins a save that is due, or goes on with the one that is under way.
+    pub(super) fn save_some(&mut self, sink: Sink<'_>) {
+        let is_due = self.deadline().is_some_and(|due| due <= self.platform.monotonic_ms());
+        let now_ms = self.now_ms();
+        let Phase::Ready(ready) = &mut self.phase else { return };
+        let Some(persistence) = &mut ready.persistence else { return };
+        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
+        if is_due {
+            persistence.begin(&ready.database, &mut listener);
+        }
+        let _ = persistence.slice(&ready.database, now_ms, SLICE_BYTES, &mut listener);
+        drop(listener);
+        self.died(sink);
+    }
+
+    /// When the next save is due; never inside a transaction.
+    pub(super) fn due_ms(&self) -> Option<u64> {
+        let Phase::Ready(ready) = &self.phase else { return None };
+        let persistence = ready.persistence.as_ref()?;
+        persistence.due_ms().filter(|_| !ready.database.link.in_transaction())
+    }
+
+    pub(super) fn export(&mut self, id: u32, sink: Sink<'_>) {
+        let now_ms = self.now_ms();
+        let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
+        let result = ready.database.export();
+        if result.is_ok()
+            && let Some(persistence) = &mut ready.persistence
+            && !persistence.is_suspended()
+        {
+            let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
+            // Its failure is told by an event; the image is good all the same.
+            let _ = persistence.save_now(&ready.database, now_ms, &mut listener);
+        }
+        let commit_seq = ready.database.commit_seq();
+        match result {
+            Ok(snapshot) => {
+                let response = ExportResponse { image_attachment: 0, commit_seq };
+                let outcome = Outcome::Plain(response::Outcome::Export(response));
+                self.answer_in_turn(id, outcome, vec![snapshot], false, sink);
+            }
+            Err(error) => {
+                let outcome = Outcome::Plain(response::Outcome::Error(error.into()));
+                self.answer_in_turn(id, outcome, vec![], false, sink);
+            }
+        }
+    }
+
+    pub(super) fn save(&mut self, sink: Sink<'_>) -> Result<Outcome> {
+        let now_ms = self.now_ms();
+        let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
+        let Some(persistence) = &mut ready.persistence else {
+            let message = "memory keeps nothing beyond the session";
+            return Err(Error::new(Reason::StorageUnsupported, message).subject("MEMORY"));
+        };
+        if ready.database.link.in_transaction() {
+            let message = "a transaction is open; its half cannot be saved";
+            return Err(Error::new(Reason::InTransaction, message));
+        }
+        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
+        persistence.save_now(&ready.database, now_ms, &mut listener)?;
+        let response = SaveResponse { saved_seq: persistence.saved_seq() };
+        Ok(Outcome::Plain(response::Outcome::Save(response)))
+    }
+
+    pub(super) fn suspend(&mut self, sink: Sink<'_>) -> Outcome {
+        let now_ms = self.now_ms();
+        let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
+        let mut saved_seq = 0;
+        if let Some(persistence) = &mut ready.persistence {
+            if !persistence.is_suspended() {
+                let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
+                persistence.suspend(&ready.database, now_ms, &mut listener);
+            }
+            saved_seq = persistence.saved_seq();
+        }
+        Outcome::Plain(response::Outcome::Suspend(SuspendResponse { saved_seq }))
+    }
+
+    /// Asks for the storage again; the answer comes with it.
+    pub(super) fn resume(&mut self, id: u32, wait_ms: u32, sink: Sink<'_>) -> Option<Outcome> {
+        let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
+        match &ready.persistence {
+            Some(persistence) if persistence.is_suspended() => {
+                let (kind, path) = (persistence.kind, persistence.path.clone());
+                ready.resuming = Some(id);
+                sink(Effect::OpenStorage(StorageRequest { kind, path, create: false, wait_ms }));
+                None
+            }
+            _ => Some(Outcome::Plain(response::Outcome::Resume(ResumeResponse {}))),
+        }
+    }
+
+    pub(super) fn resumed(&mut self, result: Result<Box<dyn StorageFile>>, sink: Sink<'_>) {
+        let Phase::Ready(ready) = &mut self.phase else { return };
+        let Some(id) = ready.resuming.take() else { return };
+        let persistence = ready.persistence.as_mut().expect("only what is stored is resumed");
+        let result = result.and_then(|file| persistence.resume(file));
+        match result {
+            Ok(()) => {
+                let outcome = Outcome::Plain(response::Outcome::Resume(ResumeResponse {}));
+                self.answer(id, &outcome, vec![], sink);
+            }
+            Err(error) => {
+                let lost = (error.reason == Reason::StorageLost).then(|| error.clone());
+                self.refuse(id, error, sink);
+                if let Some(lost) = lost {
+                    self.end(lost, sink);
+                }
+            }
+        }
+    }
+
+    /// The last save. An open transaction is rolled back.
+    pub(super) fn put_away(&mut self, discard_unsaved: bool, sink: Sink<'_>) -> Result<()> {
+        let now_ms = self.now_ms();
+        let Phase::Ready(ready) = &mut self.phase else { return Ok(()) };
+        let Some(persistence) = &mut ready.persistence else { return Ok(()) };
+        if ready.database.link.in_transaction() {
+            let _ = ready.database.link.run("rollback");
+        }
+        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
+        let result = match discard_unsaved {
+            true => Ok(()),
+            false => persistence.save_now(&ready.database, now_ms, &mut listener),
+        };
+        // What is saved is safe without it.
+        let _ = persistence.seal();
+        result
+    }
+
+    /// Saves everything that is committed.
+    pub(super) fn save_to_end(&mut self, sink: Sink<'_>) {
+        let now_ms = self.now_ms();
+        let Phase::Ready(ready) = &mut self.phase else { return };
+        let Some(persistence) = &mut ready.persistence else { return };
+        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
+        let result = persistence.save_now(&ready.database, now_ms, &mut listener);
+        ready.strict_failure = result.err();
+    }
+
+    /// Finishes the save that is under way.
+    pub(super) fn save_running(&mut self, sink: Sink<'_>) {
+        let now_ms = self.now_ms();
+        let Phase::Ready(ready) = &mut self.phase else { return };
+        let Some(persistence) = &mut ready.persistence else { return };
+        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
+        while persistence.is_running() {
+            let _ = persistence.slice(&ready.database, now_ms, usize::MAX, &mut listener);
+        }
+        drop(listener);
+        self.died(sink);
+    }
+
+    /// Stores what was committed under strict durability.
+    pub(super) fn save_strictly(&mut self, sink: Sink<'_>) {
+        let now_ms = self.now_ms();
+        let Phase::Ready(ready) = &mut self.phase else { return };
+        let Some(persistence) = ready.persistence.as_mut().filter(|kept| kept.is_strict) else {
+            return;
+        };
+        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
+        let result = persistence.save_committed(&ready.database, now_ms, &mut listener);
+        ready.strict_failure = result.err();
+    }
+
+    /// Sends the answers that waited for a save, after it.
+    pub(super) fn release_held(&mut self, sink: Sink<'_>) {
+        if self.held.is_empty() {
+            return;
+        }
+        // A transaction that is open by now had what came before it saved when it began.
+        if !self.state().in_transaction {
+            self.save_strictly(sink);
+        }
+        if self.died(sink) {
+            return;
+        }
+        for held in std::mem::take(&mut self.held) {
+            self.answer_held(held, sink);
+        }
+    }
+
+    fn answer_held(&mut self, held: Held, sink: Sink<'_>) {
+        let Held { id, mut outcome, mut attachments, mut state, has_committed } = held;
+        let saved_seq = self.state().saved_seq;
+        if has_committed
+            && saved_seq < state.commit_seq
+            && let Phase::Ready(ready) = &self.phase
+            && let Some(error) = ready.strict_failure.clone()
+        {
+            outcome = Outcome::Plain(response::Outcome::Error(error.into()));
+            attachments.clear();
+        }
+        state.saved_seq = saved_seq.min(state.commit_seq);
+        send_answer(id, state, &outcome, attachments, sink);
+        self.reuse(outcome);
+    }
+}
+
+/// Puts what happens to a save on the wire, for hosts that want to know.
+pub(super) fn listener<'a>(
+    last_event_seq: &'a mut u64,
+    reports: Reports,
+    sink: Sink<'a>,
+) -> impl FnMut(AutosaveEvent) + 'a {
+    move |event| {
+        if reports.autosaves {
+            send_event(last_event_seq, event::Kind::Autosave(event), sink);
+        }
+    }
+}
+
+/// How much of a save is written before requests get their turn again.
+const SLICE_BYTES: usize = 1024 * 1024;
