@@ -13,6 +13,7 @@ use lix_engine_protocol::Result;
 ///
 /// Errors carry a reason of the code `STORAGE`: `STORAGE_QUOTA` where there is no room,
 /// `STORAGE_FAILED` otherwise.
+#[allow(clippy::len_without_is_empty, reason = "nobody asks")]
 pub trait StorageFile {
     /// Its length in bytes.
     fn len(&mut self) -> Result<u64>;
