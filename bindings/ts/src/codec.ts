@@ -102,7 +102,7 @@ export class Incoming {
 }
 
 /** The numbers of `Response.outcome`. */
-export const OUTCOME = { error: 2, init: 3, exec: 4, execBatch: 5, fetch: 6, closeCursor: 7, export: 8, cancel: 10, close: 11 } as const
+export const OUTCOME = { error: 2, init: 3, exec: 4, execBatch: 5, fetch: 6, closeCursor: 7, export: 8, save: 9, cancel: 10, close: 11, suspend: 13, resume: 14 } as const
 
 /** Opens a message. Throws `PROTOCOL/FRAME_MALFORMED` for anything that is none. */
 export function decodeMessage(data: unknown): Incoming {

@@ -12,15 +12,19 @@ import {
 import { applyPolicy, BatchData, checkBatch, ColumnBatch, ColumnData, type CellOptions } from "./columns.js"
 import { EngineError, malformed, withFields } from "./errors.js"
 import {
-  AutosavePhase, Capability as WireCapability, CloseCursorRequestSchema, CloseRequestSchema, EventKind as WireEventKind, ExportRequestSchema,
-  ExportResponseSchema, InitRequestSchema, InitResponseSchema, LogLevel, StorageKind, type InitResponse,
+  AutosavePhase, Capability as WireCapability, CloseCursorRequestSchema, CloseRequestSchema, Durability, EventKind as WireEventKind,
+  ExportRequestSchema, ExportResponseSchema, InitRequestSchema, InitResponseSchema, LogLevel, OpenMode as WireOpenMode, ResumeRequestSchema,
+  SaveRequestSchema, SaveResponseSchema, StorageKind, SuspendRequestSchema, SuspendResponseSchema, type InitResponse, type Request,
 } from "./gen/engine_pb.js"
+import { followPage } from "./lifecycle.js"
+import { isPersisted } from "./persist.js"
 import { decodeRows, type Row } from "./rows.js"
 import { later } from "./schedule.js"
+import { SaveStatus } from "./status.js"
 import { cancelled, createTransport, transportClosed, type EnginePort, type Waiting } from "./transport.js"
 import type {
-  BatchOptions, BatchOutcome, Capability, ColumnarResult, EngineEvents, ExecOptions, ExecResult, InitOptions, InitResult, IntegerPolicy, LixEngine,
-  Params, ResultColumn, RowMode, RowStream, SessionState, Statement, StreamOptions,
+  BatchOptions, BatchOutcome, Capability, CloseOptions, ColumnarResult, EngineEvents, EnginePhase, EngineStatus, ExecOptions, ExecResult, InitOptions,
+  InitResult, IntegerPolicy, LixEngine, OpenMode, Params, ResultColumn, RowMode, RowStream, SessionState, Statement, StreamOptions,
 } from "./types.js"
 
 /**
@@ -30,24 +34,29 @@ import type {
  * ```ts
  * const engine = createEngine(new Worker(new URL("lix-engine/worker", import.meta.url), { type: "module" }))
  * ```
+ *
+ * `options` are those of `init`, for whoever calls that without any.
  */
-export function createEngine(port: EnginePort): LixEngine {
-  return new Engine(port) as unknown as LixEngine
+export function createEngine(port: EnginePort, options: InitOptions = {}): LixEngine {
+  return new Engine(port, options) as unknown as LixEngine
 }
-
-/** Where the engine is in its life; `closing` and the two after it never go back. */
-type Phase = "new" | "opening" | "ready" | "closing" | "closed" | "failed"
 
 class Engine {
   readonly #transport
+  readonly #options: InitOptions
   readonly #listeners = new Map<string, Set<(event: never) => void>>()
-  #phase: Phase = "new"
+  readonly #saves = new SaveStatus()
+  #phase: EnginePhase = "new"
+  #stopFollowing = () => {}
+  /** The user's own `suspend`, which a page that comes back leaves alone. */
+  #setAside = false
   #failure: EngineError | undefined
   #closing: Promise<void> | undefined
   #announced: readonly Capability[] = []
   #defaults: Resolved = DEFAULTS
 
-  constructor(port: EnginePort) {
+  constructor(port: EnginePort, options: InitOptions) {
+    this.#options = options
     this.#transport = createTransport(port, {
       event: (bytes) => this.#onEvent(bytes),
       lost: (error) => this.#onLost(error),
@@ -55,10 +64,15 @@ class Engine {
   }
 
   get state(): SessionState {
-    return this.#transport.state
+    return this.#saves.merge(this.#transport.state)
   }
 
-  init(options: InitOptions = {}): Promise<InitResult> {
+  status(): EngineStatus {
+    return this.#saves.status(this.#phase, this.#transport.state)
+  }
+
+  init(own: InitOptions = {}): Promise<InitResult> {
+    const options = { ...this.#options, ...own }
     if (this.#phase === "opening" || this.#phase === "ready") {
       return Promise.reject(new EngineError("LIFECYCLE", "ALREADY_INITIALIZED", "the engine is open already"))
     }
@@ -75,6 +89,8 @@ class Engine {
           this.#announced = result.capabilities.announced
           this.#defaults = defaults
           if (this.#phase === "opening") this.#phase = "ready"
+          this.#saves.opened(result.capabilities.persistence, options.path)
+          if (result.capabilities.persistence === "opfs") this.#follow(options)
           this.#transport.allow(result.limits.maxInflight)
           resolve(result)
         },
@@ -134,11 +150,75 @@ class Engine {
     })
   }
 
-  close(): Promise<void> {
-    return (this.#closing ??= this.#close())
+  save(): Promise<{ savedSeq: number }> {
+    return this.#request({ case: "save", value: create(SaveRequestSchema) }, (answer) => {
+      const { savedSeq } = decodeWith(answer, OUTCOME.save, (bytes) => fromBinary(SaveResponseSchema, bytes))
+      return { savedSeq: Number(savedSeq) }
+    })
   }
 
-  #close(): Promise<void> {
+  async suspend(): Promise<{ savedSeq: number }> {
+    const answer = await this.#suspend()
+    this.#setAside = true
+    return answer
+  }
+
+  #suspend(): Promise<{ savedSeq: number }> {
+    return this.#request({ case: "suspend", value: create(SuspendRequestSchema) }, (answer) => {
+      const { savedSeq } = decodeWith(answer, OUTCOME.suspend, (bytes) => fromBinary(SuspendResponseSchema, bytes))
+      this.#saves.suspended(this.#isStored())
+      return { savedSeq: Number(savedSeq) }
+    })
+  }
+
+  async resume({ busyWaitMs = this.#options.busyWaitMs }: { busyWaitMs?: number | undefined } = {}): Promise<void> {
+    const waitMs = waitOf(busyWaitMs)
+    try {
+      await this.#request({ case: "resume", value: create(ResumeRequestSchema, { waitMs }) }, (answer) => {
+        expectOutcome(answer, OUTCOME.resume)
+        this.#setAside = false
+        this.#saves.suspended(false)
+      })
+    } catch (error) {
+      if ((error as EngineError).code === "STORAGE") this.#saves.failed(error as EngineError)
+      throw error
+    }
+  }
+
+  /** A call whose answer needs no more than a look. */
+  #request<T>(call: Request["call"], settle: (answer: Incoming) => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#guard()
+      const id = this.#transport.nextId()
+      this.#send(id, encodeCall(id, call), { settle: (answer) => resolve(settle(answer)), fail: reject })
+    })
+  }
+
+  #isStored(): boolean {
+    const { storage } = this.status()
+    return storage !== undefined && storage !== "memory"
+  }
+
+  #follow({ busyWaitMs }: InitOptions): void {
+    isPersisted().catch(() => {})
+    this.#stopFollowing = followPage({
+      flush: () => {
+        if (this.#phase === "ready" && this.status().unsaved && !this.state.inTransaction && !this.status().suspended) this.save().catch(() => {})
+      },
+      suspend: async () => {
+        if (this.#phase === "ready" && !this.#setAside) await this.#suspend().catch(() => {})
+      },
+      resume: async () => {
+        if (this.#phase === "ready" && !this.#setAside) await this.resume({ busyWaitMs })
+      },
+    })
+  }
+
+  close({ discardUnsaved = false }: CloseOptions = {}): Promise<void> {
+    return (this.#closing ??= this.#close(discardUnsaved))
+  }
+
+  #close(discardUnsaved: boolean): Promise<void> {
     if (this.#phase === "closed" || this.#phase === "failed") return Promise.resolve()
     if (this.#phase === "new") {
       this.#end("closed", closedError())
@@ -147,7 +227,7 @@ class Engine {
     this.#phase = "closing"
     return new Promise((resolve, reject) => {
       const id = this.#transport.nextId()
-      this.#send(id, encodeCall(id, { case: "close", value: create(CloseRequestSchema) }), {
+      this.#send(id, encodeCall(id, { case: "close", value: create(CloseRequestSchema, { discardUnsaved }) }), {
         settle: (answer) => {
           // The session is over even when the answer is an error.
           this.#end("closed", closedError())
@@ -291,12 +371,14 @@ class Engine {
 
   #end(phase: "closed" | "failed", error: EngineError): void {
     this.#phase = phase
+    this.#stopFollowing()
     this.#transport.end(error)
   }
 
   #onLost(error: EngineError): void {
     this.#phase = "failed"
     this.#failure = error
+    this.#stopFollowing()
     this.#emit("closed", { error })
   }
 
@@ -305,12 +387,15 @@ class Engine {
     const number = Number(seq)
     switch (kind.case) {
       case "commit":
+        this.#saves.committed(Number(kind.value.commitSeq))
         return this.#emit("commit", { seq: number, commitSeq: Number(kind.value.commitSeq) })
       case "autosave": {
         const { phase, commitSeq, bytes: size, error } = kind.value
         const name = AUTOSAVE_PHASES[phase]
         if (!name) return
-        return this.#emit("autosave", { seq: number, phase: name, commitSeq: Number(commitSeq), bytes: Number(size), ...(error && { error: errorOf(error) }) })
+        const event = { seq: number, phase: name, commitSeq: Number(commitSeq), bytes: Number(size), ...(error && { error: errorOf(error) }) }
+        this.#saves.autosave(event)
+        return this.#emit("autosave", event)
       }
       case "plugin": {
         const { pluginKey, error } = kind.value
@@ -502,11 +587,24 @@ function iterateRows<Row>(batches: AsyncIterableIterator<Row[]>): AsyncIterableI
 function encodeInit(id: number, options: InitOptions): Envelope {
   const image = options.blob === undefined ? undefined : imageOf(options.blob)
   const storage = oneOf("storage", options.storage ?? "memory", STORAGES)
+  const isStored = storage !== "memory"
+  const { disabled = false, debounceMs, maxDelayMs } = options.autosave ?? {}
+  const events = new Set(options.events ?? [])
+  // What `status()` is made of.
+  if (isStored) events.add("autosave")
   const request = create(InitRequestSchema, {
     minor: MINOR,
     required: (options.required ?? []).map((name) => numberOf(WireCapability, "required", name)),
-    events: { kinds: (options.events ?? []).map((name) => numberOf(WireEventKind, "events", name)) },
-    storage: { kind: numberOf(StorageKind, "storage", storage), path: storage === "memory" ? "" : (options.path ?? "") },
+    events: { kinds: [...events].map((name) => numberOf(WireEventKind, "events", name)) },
+    storage: {
+      kind: storage === "auto" ? StorageKind.OPFS : numberOf(StorageKind, "storage", storage),
+      path: isStored ? wellFormed("path", options.path ?? "") : "",
+      waitMs: isStored ? waitOf(options.busyWaitMs) : 0,
+      orMemory: storage === "auto",
+    },
+    openMode: OPEN_MODES[oneOf("openMode", options.openMode ?? "open-or-create", Object.keys(OPEN_MODES) as OpenMode[])],
+    durability: oneOf("durability", options.durability ?? "relaxed", DURABILITIES) === "strict" ? Durability.STRICT : Durability.RELAXED,
+    autosave: { disabled, debounceMs: uint32("autosave.debounceMs", debounceMs), maxDelayMs: uint32("autosave.maxDelayMs", maxDelayMs) },
     seed: image ? { case: "imageAttachment", value: 0 } : { case: undefined },
     hostName: HOST_NAME,
     hostVersion: HOST_VERSION,
@@ -579,6 +677,16 @@ function uint32(option: string, value: number | undefined): number {
   throw new EngineError("INVALID", "OPTION_INVALID", `${option} is ${value}, not a whole number from 1 to 4294967295`, { subject: option })
 }
 
+/** How long to wait for a busy path; here 0 means something. */
+function waitOf(busyWaitMs: number | undefined): number {
+  return busyWaitMs === 0 ? 0 : uint32("busyWaitMs", busyWaitMs ?? BUSY_WAIT_MS)
+}
+
+function wellFormed(option: string, text: string): string {
+  if (typeof text === "string" && !/\p{Cs}/u.test(text)) return text
+  throw new EngineError("INVALID", "OPTION_INVALID", `${option} is no text that UTF-8 can carry`, { subject: option })
+}
+
 function numberOf(names: object, option: string, name: string): number {
   const number = (names as Record<string, unknown>)[String(name).toUpperCase()]
   if (typeof number === "number" && number !== 0) return number
@@ -610,7 +718,16 @@ const ROW_MODES: readonly RowMode[] = ["object", "array", "columns"]
 const INTEGER_POLICIES: readonly IntegerPolicy[] = ["auto", "number", "bigint", "string"]
 const INVALID_TEXTS: readonly ("replace" | "bytes")[] = ["replace", "bytes"]
 const BLOBS: readonly ("copy" | "view")[] = ["copy", "view"]
-const STORAGES: readonly ("memory" | "opfs" | "file")[] = ["memory", "opfs", "file"]
+const STORAGES: readonly ("memory" | "opfs" | "file" | "auto")[] = ["memory", "opfs", "file", "auto"]
+const OPEN_MODES: { readonly [mode in OpenMode]: WireOpenMode } = {
+  "open-or-create": WireOpenMode.OPEN_OR_CREATE,
+  open: WireOpenMode.OPEN,
+  create: WireOpenMode.CREATE,
+  replace: WireOpenMode.REPLACE,
+}
+const DURABILITIES: readonly ("relaxed" | "strict")[] = ["relaxed", "strict"]
+/** The worker of a page that is reloaded lives a moment longer than the page. */
+const BUSY_WAIT_MS = 500
 const EVENT_KINDS: readonly (keyof EngineEvents)[] = ["commit", "autosave", "plugin", "log", "closed"]
 const AUTOSAVE_PHASES: { readonly [phase: number]: EngineEvents["autosave"]["phase"] } = {
   [AutosavePhase.SCHEDULED]: "scheduled",

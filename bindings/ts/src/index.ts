@@ -1,10 +1,10 @@
 /**
- * SQLite behind messages: in a worker, or in this thread.
+ * SQLite behind messages: in a worker, or in this thread; kept in the browser's file system, or in memory.
  *
  * ```ts
- * import { createWorkerEngine } from "lix-engine"
+ * import { createWorkerOpfsEngine } from "lix-engine"
  *
- * const engine = createWorkerEngine()
+ * const engine = createWorkerOpfsEngine({ path: "notes.db" })
  * await engine.init()
  * const { rows } = await engine.exec("select sqlite_version() as version")
  * ```
@@ -13,7 +13,7 @@
 import { createEngine } from "./engine.js"
 import { EngineError } from "./errors.js"
 import { createMemoryPort } from "./memory.js"
-import type { LixEngine } from "./types.js"
+import type { InitOptions, LixEngine } from "./types.js"
 
 /**
  * An engine in a Dedicated Worker of its own, so that no statement ever holds up the page.
@@ -23,13 +23,36 @@ import type { LixEngine } from "./types.js"
  * `INTERNAL/WORKER_FAILED`; where there are no workers, or none from this origin, this throws it.
  */
 export function createWorkerEngine(): LixEngine {
-  let worker
-  try {
-    worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "lix-engine" })
-  } catch (cause) {
-    throw new EngineError("INTERNAL", "WORKER_FAILED", "no worker can be started here; createMainMemoryEngine() needs none", { cause })
-  }
-  return createEngine(worker)
+  return createEngine(startWorker())
+}
+
+/** Options of {@link createWorkerOpfsEngine}: those of `init`, given before it. */
+export interface WorkerOpfsOptions extends Omit<InitOptions, "blob" | "storage"> {
+  /** The database's name in this origin; directories are made as needed. */
+  path: string
+  /** Default `"opfs"`; `"auto"` makes do with memory where there is no OPFS. */
+  storage?: "opfs" | "auto" | undefined
+}
+
+/**
+ * An engine in a Dedicated Worker whose database stays: it lives in memory, and every commit is
+ * stored in the browser's origin private file system soon after, or before it is answered.
+ *
+ * ```ts
+ * const engine = createWorkerOpfsEngine({ path: "notes.db" })
+ * await engine.init()
+ * await engine.exec("create table if not exists note (id integer primary key, text text)")
+ * ```
+ *
+ * One engine at a time has a path open: a second one is told `STORAGE/STORAGE_BUSY`, which is
+ * `retryable`. A page that is put aside (the back/forward cache, a frozen tab) lets its path go and
+ * takes it again when it comes back; if another page saved to it meanwhile, the engine ends with
+ * `STORAGE/STORAGE_LOST`. No cross-origin isolation is needed.
+ *
+ * `init` needs no options for storage, and takes all the same, `blob` for example.
+ */
+export function createWorkerOpfsEngine(options: WorkerOpfsOptions): LixEngine {
+  return createEngine(startWorker(), { ...options, storage: options.storage ?? "opfs" })
 }
 
 /**
@@ -45,8 +68,17 @@ export function createMainMemoryEngine(): LixEngine {
   return createEngine(createMemoryPort())
 }
 
+function startWorker(): Worker {
+  try {
+    return new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "lix-engine" })
+  } catch (cause) {
+    throw new EngineError("INTERNAL", "WORKER_FAILED", "no worker can be started here; createMainMemoryEngine() needs none", { cause })
+  }
+}
+
 export { createEngine }
 export { ColumnBatch, ColumnView, type IntArray, type StorageClass } from "./columns.js"
 export { EngineError, type EngineReason, type ErrorCode, type ErrorReason, type HostReason } from "./errors.js"
+export { opfs, type StoredDatabase } from "./opfs-files.js"
 export type { EnginePort } from "./transport.js"
 export type * from "./types.js"

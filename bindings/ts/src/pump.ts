@@ -3,54 +3,87 @@
  * this and nothing more.
  *
  * A message that comes while nothing else is to do is handled at once. After a statement that took
- * long, the messages that came meanwhile are only received, so that a cancel finds its request still
- * waiting; then the queue goes on. If the engine traps or cannot be loaded, the host is told, and
+ * long, and while a save goes on, messages are only received, so that a cancel finds its request
+ * still waiting; a task of its own then goes on with the queue. Timers live here as well: the engine
+ * says when it wants to be woken. If the engine traps or cannot be loaded, the host is told, and
  * every later request gets an answer.
+ *
+ * An answer that says "closed" or "suspended" leaves only after the file's lock is really free.
  */
 
 import { closedEventFrame, failedResponseFrame, frameId } from "./failure-frames.js"
 import { later } from "./schedule.js"
+import { StorageFailure, type OpenedFile, type Storage, type SyncFile } from "./storage.js"
 
 /** The wasm engine's exports. Any of them may throw, after which the instance is unusable. */
 export interface Shell {
   /** Queues a message; answers a cancel. Runs no SQL. */
   receive(frame: Uint8Array, attachments: Uint8Array[]): void
-  /** Runs the oldest queued request; true while more wait. */
+  /** Runs the oldest queued request or a part of a save; true while there is more. */
   step(): boolean
-  /** Both, until nothing waits. */
-  handle(frame: Uint8Array, attachments: Uint8Array[]): void
+  /** Receives and steps until nothing waits; true if a save is left to go on with. */
+  handle(frame: Uint8Array, attachments: Uint8Array[]): boolean
+  /** The file that `openStorage` was asked for. Runs no SQL. */
+  storageOpened(file: SyncFile): void
+  /** There is no such file to be had. */
+  storageFailed(reason: string, message: string, subject: string): void
+  /** In how many milliseconds `step` must be called although nothing happened. */
+  deadlineIn(): number | undefined
   /** The number of the next event; readable after a trap. */
   nextEventSeq(): bigint
   free(): void
 }
 
+/** What the shell calls, always from inside one of its own methods. */
+export interface ShellCalls {
+  readonly post: Post
+  readonly storage: { readonly kind: Storage["kind"]; open(path: string, create: boolean, waitMs: number): void } | undefined
+  readonly crash: () => void
+}
+
 /** Takes one message out; the buffers are its own. */
 export type Post = (frame: Uint8Array, attachments: Uint8Array[]) => void
 
-/** Opens the shell; its messages go to `post`. */
-export type OpenShell = (post: Post) => Promise<Shell>
+/** Opens the shell. */
+export type OpenShell = (calls: ShellCalls) => Promise<Shell>
+
+export interface PumpOptions {
+  /** Without it the engine has memory only. */
+  storage?: Storage | undefined
+  /** Ends the surroundings as if they had been killed; used by test suites. */
+  crash?: (() => void) | undefined
+  /** What takes longer than this lets waiting messages in before the queue goes on. */
+  longMs?: number | undefined
+}
 
 export interface Pump {
   /** What a port received: the protocol's envelope, or something else. */
   receive(data: unknown): void
-  /** Gives the engine's memory back. Nothing is answered any more. */
+  /** Gives the engine's memory and its file back. Nothing is answered any more. */
   free(): void
 }
 
-/** `longMs`: what takes longer than this lets waiting messages in before the queue goes on. */
-export function createPump(open: OpenShell, post: Post, longMs = 4): Pump {
+export function createPump(open: OpenShell, post: Post, { storage, crash, longMs = 4 }: PumpOptions = {}): Pump {
   let state: "idle" | "loading" | "ready" | "draining" | "failed" | "freed" = "idle"
   let shell: Shell | undefined
   let early: Message[] = []
   // Sent only when the engine has returned: a listener in this thread may make the next call.
   const outbox: [Uint8Array, Uint8Array[]][] = []
   let sending = false
-  // The engine has requests that did not run yet.
-  let queued = false
+  // The engine has requests that did not run yet, or a save that is not finished.
+  let unfinished = false
+  // Files that the engine has; whoever opened one also has to let go of its lock.
+  const files = new Set<SyncFile>()
+  let releasing = 0
+  let alarm: { readonly timer: ReturnType<typeof setTimeout>; readonly at: number } | undefined
 
   function load(): void {
     state = "loading"
-    open((frame, attachments) => void outbox.push([frame, attachments])).then(
+    open({
+      post: (frame, attachments) => void outbox.push([frame, attachments]),
+      storage: storage && { kind: storage.kind, open: openFile },
+      crash: die,
+    }).then(
       (opened) => {
         if (state === "freed") return opened.free()
         shell = opened
@@ -72,12 +105,11 @@ export function createPump(open: OpenShell, post: Post, longMs = 4): Pump {
         return void early.push(message)
       case "ready": {
         const started = performance.now()
-        attempt(() => shell!.handle(message.frame, message.attachments))
-        if (performance.now() - started > longMs) rest()
-        return
+        attempt(() => (unfinished = shell!.handle(message.frame, message.attachments)))
+        return settle(started)
       }
       case "draining":
-        queued = true
+        unfinished = true
         return attempt(() => shell!.receive(message.frame, message.attachments))
       case "failed":
         refuse(message)
@@ -85,9 +117,8 @@ export function createPump(open: OpenShell, post: Post, longMs = 4): Pump {
     }
   }
 
-  /** Lets the messages in that came during a long statement, then goes on with the queue. */
+  /** Lets the messages in that came during a long turn, then goes on. */
   function rest(): void {
-    if (state !== "ready" && state !== "draining") return
     state = "draining"
     later(drain)
   }
@@ -95,11 +126,88 @@ export function createPump(open: OpenShell, post: Post, longMs = 4): Pump {
   function drain(): void {
     if (state !== "draining") return
     const started = performance.now()
-    // What a step sends may make somebody call again, which sets `queued` anew.
-    do attempt(() => (queued = shell!.step()))
-    while (queued && state === "draining" && performance.now() - started <= longMs)
-    if (queued || performance.now() - started > longMs) rest()
-    else if (state === "draining") state = "ready"
+    // What a step sends may make somebody call again, which sets `unfinished` anew.
+    do attempt(() => (unfinished = shell!.step()))
+    while (unfinished && state === "draining" && performance.now() - started <= longMs)
+    settle(started)
+  }
+
+  /** After a turn that began then: what next, and when. */
+  function settle(started: number): void {
+    if (state !== "ready" && state !== "draining") return
+    if (unfinished || performance.now() - started > longMs) return rest()
+    state = "ready"
+    if (files.size > 0) arm()
+  }
+
+  /** A deadline that moves away, as with every commit, leaves the timer as it is: it rings early and is set anew. */
+  function arm(): void {
+    const inMs = shell!.deadlineIn()
+    if (inMs === undefined) return disarm()
+    const at = performance.now() + inMs
+    if (alarm && alarm.at <= at) return
+    disarm()
+    alarm = { at, timer: setTimeout(ring, inMs) }
+  }
+
+  function ring(): void {
+    alarm = undefined
+    if (state !== "ready") return
+    state = "draining"
+    drain()
+  }
+
+  function disarm(): void {
+    clearTimeout(alarm?.timer)
+    alarm = undefined
+  }
+
+  function openFile(path: string, create: boolean, waitMs: number): void {
+    storage!.open(path, { create, waitMs }).then(
+      (opened) => {
+        if (isOver()) return letGo(opened)
+        const file = owned(opened)
+        files.add(file)
+        answered(() => shell!.storageOpened(file))
+      },
+      (error: unknown) => {
+        if (isOver()) return
+        const { reason, message, subject } = error instanceof StorageFailure ? error : { reason: "STORAGE_FAILED", message: describe(error), subject: path }
+        answered(() => shell!.storageFailed(reason, message, subject))
+      },
+    )
+  }
+
+  function answered(tell: () => void): void {
+    attempt(tell)
+    if (isOver()) return
+    unfinished = true
+    if (state === "ready") rest()
+  }
+
+  /** The file as the engine gets it: closing it also lets its lock go, and holds back what is sent until it is gone. */
+  function owned({ file, release }: OpenedFile): SyncFile {
+    const mine: SyncFile = {
+      getSize: () => file.getSize(),
+      read: (into, options) => file.read(into, options),
+      write: (from, options) => file.write(from, options),
+      truncate: (size) => file.truncate(size),
+      flush: () => file.flush(),
+      close() {
+        if (!files.delete(mine)) return
+        releasing++
+        try {
+          file.close()
+        } finally {
+          const released = () => {
+            releasing--
+            send()
+          }
+          release().then(released, released)
+        }
+      },
+    }
+    return mine
   }
 
   function attempt(run: () => void): void {
@@ -113,10 +221,10 @@ export function createPump(open: OpenShell, post: Post, longMs = 4): Pump {
 
   /** In order, also when what is sent makes somebody call again. */
   function send(): void {
-    if (sending) return
+    if (sending || releasing > 0) return
     sending = true
     try {
-      for (let next = outbox.shift(); next && state !== "freed"; next = outbox.shift()) post(...next)
+      for (let next = outbox.shift(); next && state !== "freed"; next = releasing > 0 ? undefined : outbox.shift()) post(...next)
     } finally {
       sending = false
     }
@@ -125,11 +233,21 @@ export function createPump(open: OpenShell, post: Post, longMs = 4): Pump {
   function fail(message: string, error: unknown): void {
     if (state === "freed") return
     state = "failed"
+    disarm()
+    closeFiles()
     // Requests that the engine had are answered by this event; those it has not seen, one by one.
     outbox.push([closedEventFrame(nextEventSeq(), message, describe(error)), []])
     for (const unseen of early) refuse(unseen)
     early = []
     send()
+  }
+
+  /** As if killed: nothing is sent any more, and the surroundings end. */
+  function die(): void {
+    state = "freed"
+    disarm()
+    outbox.length = 0
+    crash?.()
   }
 
   function nextEventSeq(): bigint {
@@ -145,13 +263,29 @@ export function createPump(open: OpenShell, post: Post, longMs = 4): Pump {
     if (id !== undefined) outbox.push([failedResponseFrame(id), []])
   }
 
+  function isOver(): boolean {
+    return state === "failed" || state === "freed"
+  }
+
+  function closeFiles(): void {
+    for (const file of files) {
+      try {
+        file.close()
+      } catch {
+        // It is gone already.
+      }
+    }
+  }
+
   return {
     receive: (data) => take(opened(data)),
     free() {
       const usable = state === "ready" || state === "draining"
       state = "freed"
       early = []
+      disarm()
       if (usable) shell?.free()
+      closeFiles()
       shell = undefined
     },
   }
@@ -160,6 +294,11 @@ export function createPump(open: OpenShell, post: Post, longMs = 4): Pump {
 interface Message {
   readonly frame: Uint8Array
   readonly attachments: Uint8Array[]
+}
+
+function letGo({ file, release }: OpenedFile): void {
+  file.close()
+  void release()
 }
 
 /** What is no envelope becomes bytes that are no frame, and the engine says so. */

@@ -6,8 +6,8 @@ import type { ColumnBatch } from "./columns.js"
 import type { EngineError } from "./errors.js"
 
 /**
- * A SQLite database behind messages. Made by `createWorkerEngine`, `createMainMemoryEngine` or
- * `createEngine`; nothing here says which.
+ * A SQLite database behind messages. Made by `createWorkerOpfsEngine`, `createWorkerEngine`,
+ * `createMainMemoryEngine` or `createEngine`; nothing here says which.
  *
  * Requests run in the order of the calls, one at a time. There is one connection, so a raw `exec`
  * joins whatever transaction is open; callers that do not know each other go through the Kysely
@@ -71,22 +71,56 @@ export interface LixEngine {
   export(): Promise<ArrayBuffer>
 
   /**
-   * Finishes the calls made before it, rolls back an open transaction and ends the engine. Calls
-   * made after it reject. Calling it again returns the same promise; on an engine that has already
-   * failed it resolves.
+   * Stores what is not stored yet, and resolves when it is safe. Needed only by those who cannot
+   * wait for the autosave. Rejects with `STORAGE/STORAGE_UNSUPPORTED` in memory, with
+   * `TRANSACTION/IN_TRANSACTION` inside a transaction, and with what went wrong.
    */
-  close(): Promise<void>
+  save(): Promise<{ savedSeq: number }>
+
+  /**
+   * Finishes the calls made before it, rolls back an open transaction, stores what is not stored yet
+   * and ends the engine; after it, another one can open the same path. Calls made after it reject.
+   * If that last save fails, it rejects and the engine is closed all the same. Calling it again
+   * returns the same promise; on an engine that has already failed it resolves.
+   */
+  close(options?: CloseOptions): Promise<void>
+
+  /**
+   * Stores what is not stored yet and lets the storage go, so that another engine can open it. The
+   * session goes on in memory. A page that is put aside does this by itself.
+   */
+  suspend(): Promise<{ savedSeq: number }>
+
+  /**
+   * Takes the storage again after `suspend`. Rejects with `STORAGE/STORAGE_BUSY` while another
+   * engine has it, and may then be tried again. If another engine has saved to it meanwhile, it
+   * rejects with `STORAGE/STORAGE_LOST` and the engine ends: nothing is overwritten.
+   */
+  resume(options?: { busyWaitMs?: number | undefined }): Promise<void>
+
+  /**
+   * Where things stand, with saving above all. Always true, also between calls, and free: nothing is
+   * sent for it.
+   *
+   * ```ts
+   * engine.on("autosave", () => {
+   *   const { saving, unsaved, lastSaveError } = engine.status()
+   *   badge.textContent = lastSaveError ? `not saved: ${lastSaveError.message}` : saving ? "saving" : unsaved ? "edited" : "saved"
+   * })
+   * ```
+   */
+  status(): EngineStatus
 
   /** Ends the engine at once, even in the middle of a statement; waiting calls reject with `LIFECYCLE/TRANSPORT_CLOSED`. */
   terminate(): void
 
   /**
-   * Listens for events. All kinds but `closed` must be asked for in `init({ events })`. Returns the
-   * function that stops listening.
+   * Listens for events. `closed` always comes, `autosave` wherever there is storage; the others must
+   * be asked for in `init({ events })`. Returns the function that stops listening.
    */
   on<Kind extends keyof EngineEvents>(kind: Kind, listener: (event: EngineEvents[Kind]) => void): () => void
 
-  /** The session as the newest answer reported it. */
+  /** The session as the newest answer and the events since then report it. */
   readonly state: SessionState
 }
 
@@ -210,6 +244,40 @@ export interface SessionState {
   readonly savedSeq: number
 }
 
+/** Options of `close`. */
+export interface CloseOptions {
+  /** Do not store what is not stored yet. */
+  discardUnsaved?: boolean | undefined
+}
+
+/** Where an engine is in its life; `closing` and the two after it never go back. */
+export type EnginePhase = "new" | "opening" | "ready" | "closing" | "closed" | "failed"
+
+/** Where an engine stands; see `LixEngine.status`. */
+export interface EngineStatus {
+  readonly phase: EnginePhase
+  /** Where the database is kept; undefined before `init` is answered. */
+  readonly storage: "memory" | "opfs" | "file" | undefined
+  /** Under which name; undefined in memory. */
+  readonly path: string | undefined
+  /** A save is going on. */
+  readonly saving: boolean
+  /** There are commits that are not stored. Always false in memory, where nothing ever is. */
+  readonly unsaved: boolean
+  /** Outermost commits that changed something, since `init`. */
+  readonly commitSeq: number
+  /** The newest of them that is stored. */
+  readonly savedSeq: number
+  /** The newest save of this session. */
+  readonly lastSave?: { readonly commitSeq: number; readonly bytes: number; readonly at: Date }
+  /** Why the newest attempt to save, or to take the storage again, failed; absent once one succeeds. */
+  readonly lastSaveError?: EngineError
+  /** The storage is let go for a while; commits stay in memory until it is taken again. */
+  readonly suspended: boolean
+  /** In OPFS: whether the browser promised not to clear it when room gets short, as last heard. */
+  readonly persisted?: boolean
+}
+
 /** What a listener may ask for in `init`. */
 export type EventKind = "commit" | "autosave" | "plugin" | "log"
 
@@ -221,16 +289,60 @@ export interface InitOptions {
    * transferred too; a view of a part is copied.
    */
   blob?: ArrayBuffer | Uint8Array | undefined
-  /** Where the database is stored. Default `"memory"`. */
-  storage?: "memory" | "opfs" | "file" | undefined
-  /** The name in that storage; ignored by `"memory"`. */
+  /**
+   * Where the database is stored. Default `"memory"`. `"opfs"` needs an engine in a worker. `"auto"`
+   * is `"opfs"` where there is such a thing and memory elsewhere (a private window, say);
+   * `InitResult.capabilities.persistence` and `status().storage` tell which.
+   */
+  storage?: "memory" | "opfs" | "file" | "auto" | undefined
+  /**
+   * The name in that storage; ignored by `"memory"`. In OPFS: one or more names joined by `/`, each
+   * of at most 255 bytes of UTF-8 in normalization form C, none of them `.` or `..`.
+   */
   path?: string | undefined
+  /**
+   * What to do with what is stored already, or is not.
+   *
+   * - `"open-or-create"` (default): open it, or start from `blob`, or empty. With something stored,
+   *   `blob` is ignored.
+   * - `"open"`: open it, or `STORAGE/STORAGE_MISSING`.
+   * - `"create"`: start from `blob`, or empty; `STORAGE/STORAGE_EXISTS` if something is stored.
+   * - `"replace"`: the same, but what is stored is given up once the new content is saved.
+   */
+  openMode?: OpenMode | undefined
+  /**
+   * - `"relaxed"` (default): a call that commits is answered at once and stored soon. A crash loses
+   *   what `status()` shows as unsaved, never more.
+   * - `"strict"`: a call that commits is answered when the commit is stored.
+   */
+  durability?: "relaxed" | "strict" | undefined
+  /** When the engine saves by itself. */
+  autosave?: AutosaveOptions | undefined
+  /**
+   * How long to wait while another tab has the path open, in milliseconds, before `init` rejects with
+   * `STORAGE/STORAGE_BUSY`. Default 500, which is more than the end of a page takes that is just
+   * being reloaded; 0 does not wait.
+   */
+  busyWaitMs?: number | undefined
   /** Which events are sent. Default: none but `closed`. */
   events?: readonly EventKind[] | undefined
   /** The integer policy of calls that do not name one. Default `"auto"`. */
   integers?: IntegerPolicy | undefined
   /** Capabilities without which `init` is to fail with `UNIMPLEMENTED/CAPABILITY_MISSING`. */
   required?: readonly Capability[] | undefined
+}
+
+/** What `init` does with stored content; see {@link InitOptions.openMode}. */
+export type OpenMode = "open-or-create" | "open" | "create" | "replace"
+
+/** When an engine with storage saves by itself. Never inside a transaction. */
+export interface AutosaveOptions {
+  /** Only `save`, `suspend` and `close` save. */
+  disabled?: boolean | undefined
+  /** Quiet time after a commit before it is saved, in milliseconds. Default 300. */
+  debounceMs?: number | undefined
+  /** Longest time a commit stays unsaved while others keep coming, in milliseconds. Default 2000. */
+  maxDelayMs?: number | undefined
 }
 
 /** Optional abilities an engine may announce. Open: a newer engine may have more. */
@@ -271,6 +383,7 @@ export interface Limits {
 export interface EngineEvents {
   /** After each outermost commit that changed something, before the call that caused it settles. */
   commit: { readonly seq: number; readonly commitSeq: number }
+  /** What a save does; `scheduled` says that there is something to save. Then `status()` has it all. */
   autosave: {
     readonly seq: number
     readonly phase: "scheduled" | "started" | "saved" | "failed"
@@ -280,6 +393,6 @@ export interface EngineEvents {
   }
   plugin: { readonly seq: number; readonly pluginKey: string; readonly error?: EngineError }
   log: { readonly seq: number; readonly level: "debug" | "info" | "warn" | "error"; readonly text: string }
-  /** The engine ended without being asked to: a defect, a lost worker. Sent once. */
+  /** The engine ended without being asked to: a defect, a lost worker, lost storage (`STORAGE_LOST`). Sent once. */
   closed: { readonly error: EngineError }
 }

@@ -1,11 +1,12 @@
 /**
- * The Dedicated Worker's script: loads the wasm and forwards bytes. Imports nothing by bare name, so
- * that it runs unbundled.
+ * The Dedicated Worker's script: loads the wasm, forwards bytes and opens files. Imports nothing by
+ * bare name, so that it runs unbundled.
  *
  * A worker named `lix-engine-conformance` also answers the control calls that test suites use.
  */
 
 import { openShell, preload } from "./load-wasm.js"
+import { opfsStorage } from "./opfs.js"
 import { createPump } from "./pump.js"
 
 const scope = globalThis as unknown as {
@@ -13,12 +14,18 @@ const scope = globalThis as unknown as {
   onmessage: ((event: MessageEvent) => void) | null
   onmessageerror: (() => void) | null
   postMessage(message: unknown, transfer: Transferable[]): void
+  close(): void
 }
 
-const pump = createPump(openShell(scope.name === "lix-engine-conformance"), (frame, attachments) => {
+function post(frame: Uint8Array, attachments: Uint8Array[]): void {
   if (attachments.length === 0) return scope.postMessage({ v: 1, frame: frame.buffer }, [frame.buffer as ArrayBuffer])
   const buffers = attachments.map((each) => each.buffer as ArrayBuffer)
   scope.postMessage({ v: 1, frame: frame.buffer, attachments: buffers }, [frame.buffer as ArrayBuffer, ...buffers])
+}
+
+const pump = createPump(openShell(scope.name === "lix-engine-conformance"), post, {
+  storage: opfsStorage,
+  crash: () => scope.close(),
 })
 
 // There is no worker without an engine that wants it.

@@ -23,7 +23,7 @@ async function reach(entry: string): Promise<string[]> {
 }
 
 test("the worker runs unbundled: relative imports, no protobuf", async () => {
-  assert.deepEqual(await reach("worker.ts"), ["./wasm/lix_engine.js", "src/failure-frames.ts", "src/load-wasm.ts", "src/pump.ts", "src/schedule.ts", "src/worker.ts"])
+  assert.deepEqual(await reach("worker.ts"), ["./wasm/lix_engine.js", "src/failure-frames.ts", "src/load-wasm.ts", "src/opfs.ts", "src/pump.ts", "src/schedule.ts", "src/storage.ts", "src/worker.ts"])
 })
 
 test("the Kysely dialect brings Kysely and no engine", async () => {

@@ -60,9 +60,15 @@ class FakeShell implements Shell {
     }
     return this.queue.length > 0
   }
-  handle(frame: Uint8Array): void {
+  handle(frame: Uint8Array): boolean {
     this.receive(frame)
     while (this.step());
+    return false
+  }
+  storageOpened(): void {}
+  storageFailed(): void {}
+  deadlineIn(): number | undefined {
+    return undefined
   }
   nextEventSeq(): bigint {
     return 42n
@@ -75,11 +81,11 @@ class FakeShell implements Shell {
 function pumped(run?: (id: number) => void, load: Promise<void> = Promise.resolve(), longMs = Infinity) {
   const out: Frame[] = []
   let shell!: FakeShell
-  const open: OpenShell = async (post) => {
+  const open: OpenShell = async ({ post }) => {
     await load
     return (shell = new FakeShell(post, run))
   }
-  const pump = createPump(open, (frame) => void out.push(fromBinary(FrameSchema, frame)), longMs)
+  const pump = createPump(open, (frame) => void out.push(fromBinary(FrameSchema, frame)), { longMs })
   return { pump, out, shell: () => shell }
 }
 
@@ -148,13 +154,14 @@ test("an answer that makes the next call does not call the engine from inside th
   let inside = 0
   const out: number[] = []
   const pump = createPump(
-    async (post) => {
+    async ({ post }) => {
       const shell = new FakeShell(post)
       const handle = shell.handle.bind(shell)
       shell.handle = (frame) => {
         assert.equal(inside++, 0)
-        handle(frame)
+        const more = handle(frame)
         inside--
+        return more
       }
       return shell
     },
@@ -163,7 +170,7 @@ test("an answer that makes the next call does not call the engine from inside th
       out.push(id)
       if (id < 5) pump.receive(message(id + 1))
     },
-    Infinity,
+    { longMs: Infinity },
   )
   pump.receive(message(1))
   await settled()
@@ -173,7 +180,7 @@ test("an answer that makes the next call does not call the engine from inside th
 test("a call that an answer makes while the queue drains is not forgotten", async () => {
   const out: number[] = []
   const pump = createPump(
-    async (post) =>
+    async ({ post }) =>
       new FakeShell(post, (id) => {
         if (id === 1) burn(60)
       }),
@@ -182,7 +189,7 @@ test("a call that an answer makes while the queue drains is not forgotten", asyn
       out.push(id)
       if (id === 2) pump.receive(message(3))
     },
-    50,
+    { longMs: 50 },
   )
   pump.receive(message(9))
   await settled()
@@ -198,7 +205,7 @@ test("what is no envelope reaches the engine as bytes that are no frame", async 
   await settled()
   for (const garbage of [null, "text", { v: 2, frame: new ArrayBuffer(1) }, { v: 1, frame: "x" }, { v: 1, frame: new ArrayBuffer(0), attachments: [1] }]) {
     const seen: Uint8Array[] = []
-    shell().handle = (frame) => void seen.push(frame)
+    shell().handle = (frame) => seen.push(frame) === 0
     pump.receive(garbage)
     assert.deepEqual(seen, [new Uint8Array([0])])
   }
