@@ -30,7 +30,7 @@ export interface Storage {
 /** Why a file cannot be had, in the words of the protocol's error registry. */
 export class StorageFailure extends Error {
   constructor(
-    readonly reason: "STORAGE_MISSING" | "STORAGE_BUSY" | "STORAGE_UNSUPPORTED" | "STORAGE_QUOTA" | "STORAGE_FAILED" | "OPTION_INVALID",
+    readonly reason: "STORAGE_MISSING" | "STORAGE_BUSY" | "STORAGE_UNSUPPORTED" | "STORAGE_READONLY" | "STORAGE_QUOTA" | "STORAGE_FAILED" | "OPTION_INVALID",
     message: string,
     readonly subject: string,
     cause?: unknown,

@@ -1,7 +1,7 @@
 // The bridge page of the conformance runner: one WebSocket per session, one engine worker behind each.
 //
 // It forwards frames and attachments as they are and adds what only a page can see. It knows nothing of the protocol: the
-// runner reads and writes the frames.
+// runner reads and writes the frames. A session can also be one that looks at the stored bytes behind the engine's back.
 //
 // A message between runner and page is binary: u32 little-endian length of a JSON header, the header, then the parts
 // whose sizes the header gives.
@@ -54,24 +54,42 @@ const describe = (data) => {
   }
 }
 
-const startWorker = (script) => new Worker(new URL(script, `${location.origin}/package/`), { type: "module" })
+/** A worker of this page, or of a frame: to the browser a frame is as much another page as a tab is. */
+const startWorker = async (script, inFrame) => {
+  const url = new URL(script, `${location.origin}/package/`)
+  if (!inFrame) return [new Worker(url, { type: "module" }), () => {}]
+  const frame = document.createElement("iframe")
+  frame.src = "about:blank"
+  const loaded = new Promise((resolve) => frame.addEventListener("load", resolve, { once: true }))
+  document.body.append(frame)
+  await loaded
+  return [new frame.contentWindow.Worker(url, { type: "module" }), () => frame.remove()]
+}
 
-const runSession = (session, script) => {
+const runSession = (session, script, inFrame) => {
   const socket = connect(`/session/${session}`)
   const say = (header, parts) => socket.readyState === WebSocket.OPEN && socket.send(pack(header, parts))
   const fact = (facts) => say({ t: "fact", facts })
 
   let worker
+  let removeFrame
   let transfer = true
-  const end = (why) => {
+  const stop = () => {
     worker?.terminate()
+    removeFrame?.()
     worker = undefined
+  }
+  const end = (why) => {
+    stop()
     say({ t: "ended", why })
   }
 
-  socket.onopen = () => {
+  let started
+  const ready = new Promise((resolve) => (started = resolve))
+  socket.onopen = async () => {
     fact({ cross_origin_isolated: globalThis.crossOriginIsolated })
-    worker = startWorker(script)
+    ;[worker, removeFrame] = await startWorker(script, inFrame)
+    started()
     worker.onmessage = ({ data }) => {
       if (!isEnvelope(data)) return say({ t: "odd", what: describe(data) })
       const attachments = data.attachments ?? []
@@ -108,16 +126,61 @@ const runSession = (session, script) => {
     // What the worker has already posted comes first.
     finish: () => setTimeout(() => end("the session is finished"), 4),
   }
-  socket.onmessage = ({ data }) => {
+  socket.onmessage = async ({ data }) => {
     const { header, parts } = unpack(data)
+    await ready
     actions[header.t](header, parts)
   }
-  socket.onclose = () => worker?.terminate()
+  socket.onclose = () => ready.then(stop)
+}
+
+/** Stored bytes as they lie there, engine or no engine. */
+const runStore = (session) => {
+  const socket = connect(`/session/${session}`)
+
+  const locate = async (path, create) => {
+    let directory = await navigator.storage.getDirectory()
+    const names = ["lix-engine", ...path.split("/")]
+    const name = names.pop()
+    for (const each of names) directory = await directory.getDirectoryHandle(each, { create })
+    return [directory, name]
+  }
+
+  const actions = {
+    async read({ path }) {
+      const [directory, name] = await locate(path, false)
+      const bytes = await (await (await directory.getFileHandle(name)).getFile()).arrayBuffer()
+      return pack({ t: "stored", found: true, sizes: [bytes.byteLength] }, [bytes])
+    },
+    async write({ path }, [bytes]) {
+      const [directory, name] = await locate(path, true)
+      const writable = await (await directory.getFileHandle(name, { create: true })).createWritable()
+      await writable.write(bytes)
+      await writable.close()
+      return pack({ t: "stored", found: true })
+    },
+    async remove({ path }) {
+      const [directory, name] = await locate(path, false)
+      await directory.removeEntry(name)
+      return pack({ t: "stored", found: false })
+    },
+  }
+  const answer = ({ header, parts }) =>
+    actions[header.t](header, parts).catch((error) =>
+      error.name === "NotFoundError" ? pack({ t: "stored", found: false }) : pack({ t: "stored", error: `${error.name}: ${error.message}` }),
+    )
+
+  // One after the other, in their order.
+  let last = Promise.resolve()
+  socket.onmessage = ({ data }) => {
+    last = last.then(async () => socket.send(await answer(unpack(data))))
+  }
 }
 
 const control = connect("/control")
 control.onmessage = ({ data }) => {
   const order = JSON.parse(data)
   if (order.t === "reload") location.reload()
-  else runSession(order.session, order.script)
+  else if (order.t === "store") runStore(order.session)
+  else runSession(order.session, order.script, order.frame === true)
 }

@@ -3,11 +3,14 @@
 //
 //   node adapter.mjs --stdio [--conformance]
 //   node adapter.mjs --tcp 127.0.0.1:0 [--conformance]    a session per connection; the address is printed on stderr
+//
+// Storage is FILE; with --memory there is none, as in createMainMemoryEngine().
 
 import { createServer } from "node:net"
 
 import { openShell } from "../../../bindings/ts/dist/load-wasm.js"
 import { createPump } from "../../../bindings/ts/dist/pump.js"
+import { fileStorage } from "./file-storage.mjs"
 
 /** Serves one session; resolves with true if the stream ended between two messages. */
 function serve(input, output, conformance) {
@@ -26,6 +29,17 @@ function serve(input, output, conformance) {
       output.end(() => resolve(clean))
     }
 
+    // As if killed: nothing is saved or said. The engine is in the middle of something, so its file goes a moment later.
+    const crash = () => {
+      over = true
+      input.destroy()
+      output.destroy()
+      setImmediate(() => {
+        pump.free()
+        resolve(false)
+      })
+    }
+
     const send = (frame, attachments) => {
       if (over) return
       const { id, event, closed } = readFrame(frame)
@@ -39,7 +53,7 @@ function serve(input, output, conformance) {
     }
     const refuse = (code, reason, message, subject = "") => send(closedEvent(eventSeq + 1, code, reason, message, subject), [])
 
-    const pump = createPump(openShell(conformance), send)
+    const pump = createPump(openShell(conformance), send, { storage: args.includes("--memory") ? undefined : fileStorage, crash })
 
     const reader = createReader({
       wrongPreamble: (seen) => refuse(CODE_PROTOCOL, "FRAME_MALFORMED", `not this protocol: ${JSON.stringify(seen.toString("latin1"))}`),

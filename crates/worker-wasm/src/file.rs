@@ -106,6 +106,7 @@ pub(crate) fn failure(reason: &str, message: &str, subject: &str) -> Error {
         Reason::StorageMissing,
         Reason::StorageBusy,
         Reason::StorageUnsupported,
+        Reason::StorageReadonly,
         Reason::StorageQuota,
         Reason::OptionInvalid,
     ];
