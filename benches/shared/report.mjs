@@ -49,16 +49,21 @@ export function writeResults(benchmark, rows, { version, busy }) {
 }
 
 function verdict({ name, unit, ours, baseline, beside = {}, target, below }) {
-  const mine = median(ours)
+  const mine = ours && median(ours)
   const theirs = baseline && median(baseline)
-  const [bound, met] = below !== undefined ? [`< ${below} ${unit}`, mine < below] : target !== undefined ? [`≤ ${target.toFixed(2)}`, mine / theirs <= target] : ["–", undefined]
+  const bounds = {
+    below: () => [`< ${below} ${unit}`, mine < below],
+    target: () => [`≤ ${target.toFixed(2)}`, mine / theirs <= target],
+    none: () => ["–", undefined],
+  }
+  const [bound, met] = bounds[below !== undefined ? "below" : target !== undefined ? "target" : "none"]()
   return {
     name,
-    ours: `${figure(mine)} ${unit}`,
+    ours: ours ? `${figure(mine)} ${unit}` : "–",
     baseline: baseline ? `${figure(theirs)} ${unit}` : "–",
-    ratio: baseline ? (mine / theirs).toFixed(2) : "–",
+    ratio: ours && baseline ? (mine / theirs).toFixed(2) : "–",
     target: bound,
-    met: met === undefined ? "" : met ? "met" : "missed",
+    met: met === undefined || !ours ? "" : met ? "met" : "missed",
     beside: Object.entries(beside).map(([name, samples]) => `${name} ${figure(median(samples))} ${unit}`).join(", "),
   }
 }

@@ -6,8 +6,8 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { median } from "./report.mjs"
 
 /**
- * Asks `measure(who)` for each of `names` in turn, again and again, and returns the samples by name.
- * It answers `{ value, check }`; what is in `check`, where it is there, must be equal for all.
+ * Asks `measure(who)` for each of `names` in turn, again and again, and returns the samples by name. It
+ * answers `{ value, check }`: a sample or a list of them; and what must be equal for all.
  */
 export async function alternate(names, measure, { warmUps, repetitions }) {
   const samples = Object.fromEntries(names.map((name) => [name, []]))
@@ -19,7 +19,7 @@ export async function alternate(names, measure, { warmUps, repetitions }) {
         first ??= { who, check }
         deepStrictEqual(check, first.check, `${who} answers differently from ${first.who}`)
       }
-      if (i >= warmUps) samples[who].push(value)
+      if (i >= warmUps) samples[who].push(...[value].flat())
     }
   }
   return samples
