@@ -49,7 +49,7 @@ export function bounded(promise, ms, what) {
 export async function serve(mounts, answer = () => false) {
   const server = createServer((request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://localhost").pathname))
-    if (answer(path, response)) return
+    if (answer(path, response, request)) return
     const [prefix, root] = Object.entries(mounts).find(([prefix]) => path.startsWith(prefix)) ?? []
     const file = root && join(root, path.slice(prefix.length), path.endsWith("/") ? "index.html" : "").replace(/[/\\]$/, "")
     const isOurs = file === root || file?.startsWith(root + sep)
@@ -70,6 +70,18 @@ export function launch(flags = []) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: [...FLAGS, ...flags],
+  })
+}
+
+/**
+ * Chromium with a profile on disk, as people have one: files survive the browser, and pages go into
+ * the back/forward cache, which automation else switches off.
+ */
+export function launchWithProfile(profile, flags = []) {
+  return chromium.launchPersistentContext(profile, {
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: [...FLAGS, ...flags],
+    ignoreDefaultArgs: ["--disable-back-forward-cache"],
   })
 }
 

@@ -9,13 +9,12 @@
  */
 
 import assert from "node:assert/strict"
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { existsSync, readFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
-import { build } from "esbuild"
 import { bounded, Checks, launch, serve, watchedPage } from "./harness.mjs"
+import { bundle } from "./site.mjs"
 
 async function main() {
   const { values, positionals: wanted } = parseArgs({ options: { dist: { type: "string" } }, allowPositionals: true })
@@ -24,7 +23,7 @@ async function main() {
   const suite = new Checks()
   const cleanups = []
   try {
-    const { origin, close } = await serve(mounts(dist, await bundle(cleanups)), (path, response) => odd(dist, path, response))
+    const { origin, close } = await serve(mounts(dist, await bundle("checks.ts", cleanups)), (path, response) => odd(dist, path, response))
     cleanups.unshift(close)
     const browser = await launch()
     cleanups.unshift(() => browser.close())
@@ -90,33 +89,6 @@ class Pages {
 }
 
 // ── What is served ─────────────────────────────────────────────────────────
-
-/** The checks in one module that imports the package as it is built, not its sources. */
-async function bundle(cleanups) {
-  const out = mkdtempSync(join(tmpdir(), "lix-engine-browser-"))
-  cleanups.push(() => rmSync(out, { recursive: true, force: true }))
-  const built = { "src/index.js": "/package/standalone.js", "src/kysely/index.js": "/package/kysely/index.js" }
-  const fromBuild = {
-    name: "from-build",
-    setup({ onResolve }) {
-      onResolve({ filter: /\/src\/.*\.js$/ }, ({ path }) => {
-        const target = built[path.replace(/^(\.\.\/)+/, "")]
-        return target ? { path: target, external: true } : { errors: [{ text: `${path} is not an entry point of the package` }] }
-      })
-    },
-  }
-  await build({
-    entryPoints: [join(here, "pages/checks.ts")],
-    outfile: join(out, "checks.js"),
-    bundle: true,
-    format: "esm",
-    target: "es2022",
-    external: ["kysely", "kysely/*"],
-    plugins: [fromBuild],
-    logLevel: "error",
-  })
-  return out
-}
 
 function mounts(dist, bundled) {
   const variants = ["package", "no-worker", "html-worker", "broken-worker", "no-wasm", "html-wasm", "cut-wasm", "csp-wasm", "plain-wasm", "small-memory"]

@@ -38,9 +38,9 @@ export async function failure(promise: Promise<unknown>): Promise<unknown> {
   throw new Error(`expected a failure, got ${show(outcome.value)}`)
 }
 
-/** Some checks load the package a second time; its class is another one, of the same shape. */
+/** Some checks load the package a second time, or in a frame; its class is another one, of the same shape. */
 function isEngineError(error: unknown): error is EngineError {
-  return error instanceof EngineError || (error instanceof Error && error.name === "EngineError" && "reason" in error)
+  return error instanceof EngineError || ((error as Error | undefined)?.name === "EngineError" && "reason" in (error as Error))
 }
 
 /** After a failure: later calls reject at once, `close()` resolves, nothing hangs. */

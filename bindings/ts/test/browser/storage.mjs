@@ -1,0 +1,271 @@
+/**
+ * Databases that stay, in a real Chromium with a profile on disk: the checks of pages/opfs.ts, and
+ * what only a driver outside the page can do: tabs, reloads, the back/forward cache, frozen pages,
+ * killed renderers, a full disk, an insecure origin. No COOP, no COEP.
+ *
+ *   node test/browser/storage.mjs [--dist directory] [part of a name …]      CHROMIUM=path picks the browser
+ */
+
+import assert from "node:assert/strict"
+import { existsSync, mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join, resolve } from "node:path"
+import { fileURLToPath } from "node:url"
+import { parseArgs } from "node:util"
+import { bounded, Checks, launch, launchWithProfile, serve, watchedPage } from "./harness.mjs"
+import { killRenderers, Ledger, moment, underLoad } from "./load.mjs"
+import { bundle } from "./site.mjs"
+
+async function main() {
+  const { values, positionals: wanted } = parseArgs({ options: { dist: { type: "string" } }, allowPositionals: true })
+  const dist = values.dist ? resolve(values.dist) : join(here, "../../dist")
+  assert.ok(existsSync(join(dist, "worker.js")), "the package is not built: npm run build -w lix-engine")
+  const isWanted = (name) => wanted.length === 0 || wanted.some((part) => name.includes(part))
+  const suite = new Checks()
+  const cleanups = []
+  try {
+    const ledger = new Ledger()
+    const site = await serve({ "/pages/opfs.js": join(await bundle("opfs.ts", cleanups), "opfs.js"), "/pages/": join(here, "pages"), "/package/": dist }, ledger.answer)
+    cleanups.unshift(site.close)
+    const profile = mkdtempSync(join(tmpdir(), "lix-engine-profile-"))
+    cleanups.push(() => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }))
+    const context = await launchWithProfile(profile, [`--host-resolver-rules=MAP ${INSECURE} 127.0.0.1`])
+    cleanups.unshift(() => context.close())
+    const world = { ...site, url: `${site.origin}/pages/opfs.html`, context, ledger, profile }
+
+    const inPage = await namesOf(world)
+    for (const name of inPage.filter(isWanted)) await suite.check(name, () => onPage(world, name))
+    for (const [name, run] of Object.entries(OUTSIDE)) if (isWanted(name)) await suite.check(name, () => run(world))
+  } finally {
+    for (const cleanup of cleanups) await cleanup()
+  }
+  suite.finish()
+}
+
+async function namesOf({ context, url }) {
+  const page = await context.newPage()
+  await page.goto(url)
+  const names = await page.evaluate(() => Object.keys(globalThis.checks))
+  await page.close()
+  for (const part of ["what is written is there", "a worker killed at any moment", "leaves the page alone"]) assert.ok(names.some((name) => name.includes(part)), `no check ${part}`)
+  return names
+}
+
+async function onPage({ context, url }, name) {
+  const seen = await watchedPage(context)
+  try {
+    await seen.page.goto(url)
+    assert.equal(await seen.page.evaluate(() => crossOriginIsolated), false)
+    const note = await bounded(seen.page.evaluate((name) => globalThis.checks[name](), name), CHECK_MS, name)
+    assert.deepEqual(seen.problems, [], "unexpected on the console")
+    return note
+  } finally {
+    await seen.page.close()
+  }
+}
+
+const OUTSIDE = {
+  async "two tabs: busy at once, busy after a wait, and open when the first one goes"(world) {
+    const [first, second] = [await tab(world), await tab(world)]
+    const path = "tabs.db"
+    await first.evaluate(async (path) => Object.assign(globalThis, await database.open({ path })), path)
+    await first.evaluate(() => engine.exec("create table t as select 1 as a"))
+    const attempt = (options) =>
+      second.evaluate(async (options) => {
+        const started = performance.now()
+        const outcome = await database.open(options).then(
+          async ({ engine }) => (await engine.exec("select a from t")).rows,
+          ({ code, reason, subject, retryable, message }) => ({ code, reason, subject, retryable, message }),
+        )
+        return { outcome, ms: performance.now() - started }
+      }, options)
+    for (const busyWaitMs of [0, 400]) {
+      const { outcome, ms } = await attempt({ path, busyWaitMs })
+      assert.deepEqual({ ...outcome, message: "" }, { code: "STORAGE", reason: "STORAGE_BUSY", subject: path, retryable: true, message: "" })
+      assert.match(outcome.message, /tabs\.db.*another tab/)
+      assert.ok(ms >= busyWaitMs - 10, `after ${ms} ms`)
+    }
+    const waiting = attempt({ path, busyWaitMs: 30_000 })
+    await moment(100)
+    await first.close()
+    assert.deepEqual((await waiting).outcome, [{ a: 1 }], "the tab was closed, the engine in it was not")
+    await second.close()
+  },
+
+  async "a page reloaded at any moment under load opens its database again"(world) {
+    const page = await tab(world, "?load=reload.db", "reload.db")
+    for (let turn = 1; turn <= RELOADS; turn++) {
+      await moment(80)
+      await underLoad(world.ledger, "reload.db", () => page.reload())
+    }
+    await page.close()
+    const { opened, stored, errors } = world.ledger.of("reload.db")
+    assert.deepEqual([opened, errors], [RELOADS + 1, []])
+    return `${RELOADS} reloads, ${stored} transactions known to be stored`
+  },
+
+  async "a renderer process killed at any moment under load"(world) {
+    const page = await tab(world, "?load=kill.db", "kill.db")
+    for (let turn = 1; turn <= RENDERER_KILLS; turn++) {
+      await moment(80)
+      const crashed = page.waitForEvent("crash")
+      killRenderers(world.profile)
+      await bounded(crashed, 10_000, "the crash")
+      await underLoad(world.ledger, "kill.db", () => page.goto(`${world.url}?load=kill.db`))
+    }
+    await page.close()
+    const { opened, stored, errors } = world.ledger.of("kill.db")
+    assert.deepEqual([opened, errors], [RENDERER_KILLS + 1, []])
+    return `${RENDERER_KILLS} kills, ${stored} transactions known to be stored`
+  },
+
+  async "a page that is left does not block the next one, and comes back from the back/forward cache"(world) {
+    const path = "bfcache.db"
+    const entry = world.ledger.of(path)
+    const page = await tab(world, `?load=${path}`, path)
+    for (let turn = 1; turn <= BFCACHE_CYCLES; turn++) {
+      await moment(50)
+      const { restored, opened, stored } = entry
+      await page.goto(`${world.origin}/pages/blank.html`)
+      await page.goBack()
+      const { restored: now } = await world.ledger.until(path, (entry) => entry.restored > restored || entry.opened > opened, "the page to come back")
+      // Restored or loaded anew: it goes on writing, and what it writes is stored.
+      await world.ledger.until(path, (entry) => entry.stored > stored + 1, "a save")
+      if (now > restored) assert.equal(await page.evaluate(() => engine.status().suspended), false)
+    }
+    await page.close()
+    assert.deepEqual([entry.errors, entry.closed], [[], []])
+    return `${BFCACHE_CYCLES} cycles, ${entry.restored} of them restored from the cache; ${entry.stored} transactions known to be stored`
+  },
+
+  async "while a page is in the back/forward cache another one saves: the first one has lost its storage"(world) {
+    const path = "overtaken.db"
+    const entry = world.ledger.of(path)
+    const page = await tab(world, `?load=${path}`, path)
+    await page.goto(`${world.origin}/pages/blank.html`)
+    const other = await tab(world, `?load=${path}`, path)
+    await other.close()
+    const { restored, opened } = entry
+    await page.goBack()
+    await world.ledger.until(path, (entry) => entry.restored > restored || entry.opened > opened, "the page to come back")
+    if (entry.restored === restored) {
+      await page.close()
+      return "the browser did not cache the page, so there was nobody to lose anything"
+    }
+    await world.ledger.until(path, ({ closed }) => closed.length > 0, "the closed event")
+    assert.deepEqual(entry.closed, ["STORAGE_LOST"])
+    await page.close()
+    await (await tab(world, `?load=${path}`, path)).close()
+    return "restored from the cache"
+  },
+
+  async "a frozen page lets its path go and takes it again"(world) {
+    const page = await tab(world)
+    await page.evaluate(async () => Object.assign(globalThis, await database.open({ path: "frozen.db" })))
+    await page.evaluate(() => engine.exec("create table t as select 1 as a"))
+    const session = await world.context.newCDPSession(page)
+    await session.send("Page.setWebLifecycleState", { state: "frozen" })
+    const other = await tab(world)
+    const rows = await other.evaluate(async () => {
+      const { engine } = await database.open({ path: "frozen.db", busyWaitMs: 5_000 })
+      const { rows } = await engine.exec("select a from t")
+      await engine.close()
+      return rows
+    })
+    assert.deepEqual(rows, [{ a: 1 }], "what was not saved when the page froze")
+    await other.close()
+    await session.send("Page.setWebLifecycleState", { state: "active" })
+    const status = await page.evaluate(async () => {
+      await engine.exec("insert into t values (2)")
+      await engine.save()
+      return engine.status()
+    })
+    assert.deepEqual([status.suspended, status.unsaved], [false, false])
+    await page.close()
+  },
+
+  async "a full disk: the engine goes on in memory, says so, and saves when there is room"(world) {
+    const page = await tab(world)
+    const session = await world.context.newCDPSession(page)
+    const { origin } = world
+    await page.evaluate(async () => Object.assign(globalThis, await database.open({ path: "full.db", autosave: { debounceMs: 10 } })))
+    await page.evaluate(() => engine.exec("create table t (a)").then(() => engine.save()))
+    const { usage } = await page.evaluate(() => database.opfs.estimate())
+    await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: usage + 200_000 })
+    const full = await page.evaluate(async () => {
+      const failed = new Promise((resolve) => engine.on("autosave", ({ phase, error }) => phase === "failed" && resolve({ code: error.code, reason: error.reason })))
+      await engine.exec("insert into t values (randomblob(3000000))")
+      const event = await failed
+      const { rows } = await engine.exec("select length(a) as n from t")
+      const { unsaved, lastSaveError } = engine.status()
+      return { event, rows, unsaved, reason: lastSaveError?.reason, save: await engine.save().catch(({ reason }) => reason) }
+    })
+    assert.deepEqual(full, { event: { code: "STORAGE", reason: "STORAGE_QUOTA" }, rows: [{ n: 3_000_000 }], unsaved: true, reason: "STORAGE_QUOTA", save: "STORAGE_QUOTA" })
+    await session.send("Storage.overrideQuotaForOrigin", { origin })
+    await page.evaluate(() => engine.save())
+    const after = await page.evaluate(async () => {
+      const { unsaved, lastSaveError } = engine.status()
+      await engine.close()
+      const again = (await database.open({ path: "full.db" })).engine
+      const { rows } = await again.exec("select length(a) as n from t")
+      await again.close()
+      return { unsaved, error: lastSaveError?.reason, rows }
+    })
+    assert.deepEqual(after, { unsaved: false, error: undefined, rows: [{ n: 3_000_000 }] })
+    await page.close()
+  },
+
+  async "an insecure origin has no OPFS: a typed error, or memory if that was asked for"(world) {
+    const page = await world.context.newPage()
+    await page.goto(world.url.replace("127.0.0.1", INSECURE))
+    const outcome = await page.evaluate(async () => {
+      const opening = database.open({ path: "x.db" }).then(() => "opened", ({ code, reason, subject, message }) => ({ code, reason, subject, message }))
+      const listing = database.opfs.list().then(() => "listed", ({ reason }) => reason)
+      const { engine } = await database.open({ path: "x.db", storage: "auto" })
+      const { storage } = engine.status()
+      await engine.close()
+      return { secure: isSecureContext, opening: await opening, listing: await listing, storage }
+    })
+    const { message, ...opening } = outcome.opening
+    assert.deepEqual({ ...outcome, opening }, { secure: false, opening: { code: "STORAGE", reason: "STORAGE_UNSUPPORTED", subject: "OPFS" }, listing: "STORAGE_UNSUPPORTED", storage: "memory" })
+    assert.match(message, /secure context/)
+    await page.close()
+  },
+
+  async "a private window: a database that stays as long as the window"(world) {
+    const browser = await launch()
+    try {
+      const page = await (await browser.newContext()).newPage()
+      await page.goto(world.url)
+      const rows = await page.evaluate(async () => {
+        const { engine } = await database.open({ path: "private.db" })
+        await engine.exec("create table t as select 1 as a")
+        await engine.close()
+        const again = (await database.open({ path: "private.db", openMode: "open" })).engine
+        const { rows } = await again.exec("select a from t")
+        await again.close()
+        return rows
+      })
+      assert.deepEqual(rows, [{ a: 1 }])
+    } finally {
+      await browser.close()
+    }
+  },
+}
+
+async function tab({ context, url, ledger }, query = "", path = undefined) {
+  const page = await context.newPage()
+  const open = () => page.goto(`${url}${query}`)
+  if (path) await underLoad(ledger, path, open)
+  else await open()
+  return page
+}
+
+const here = dirname(fileURLToPath(import.meta.url))
+const INSECURE = "insecure.test"
+const RELOADS = 50
+const RENDERER_KILLS = 10
+const BFCACHE_CYCLES = 20
+const CHECK_MS = 115_000
+
+await main()
