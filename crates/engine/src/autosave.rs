@@ -33,14 +33,15 @@ impl Autosave {
         Self { policy, waiting: None, failures: 0 }
     }
 
-    /// Something was committed; `true` if nothing waited so far.
+    /// Something was committed; `true` if that schedules a save where none was.
     pub(crate) fn committed(&mut self, now_ms: u64) -> bool {
         let Policy { debounce_ms, max_delay_ms, .. } = self.policy;
         let quiet = now_ms.saturating_add(debounce_ms);
         match &mut self.waiting {
             None => {
-                self.waiting = Some(Waiting { first_ms: now_ms, due_ms: quiet });
-                true
+                let due_ms = quiet.min(now_ms.saturating_add(max_delay_ms));
+                self.waiting = Some(Waiting { first_ms: now_ms, due_ms });
+                !self.policy.is_disabled
             }
             Some(waiting) if self.failures > 0 => {
                 waiting.due_ms = waiting.due_ms.min(quiet);
@@ -159,7 +160,15 @@ mod tests {
     fn disabled_is_never_due() {
         let mut autosave =
             Autosave::new(Policy { is_disabled: true, debounce_ms: 1, max_delay_ms: 1 });
-        assert!(autosave.committed(0));
+        assert!(!autosave.committed(0));
         assert_eq!(autosave.due_ms(), None);
+    }
+
+    #[test]
+    fn a_longest_delay_below_the_quiet_time_counts() {
+        let policy = Policy { is_disabled: false, debounce_ms: 1_000, max_delay_ms: 400 };
+        let mut autosave = Autosave::new(policy);
+        autosave.committed(0);
+        assert_eq!(autosave.due_ms(), Some(400));
     }
 }

@@ -16,9 +16,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lix_engine_protocol::proto::{
     BatchErrorMode, CancelOutcome, CancelResponse, CloseCursorResponse, CloseResponse, ClosedEvent,
-    EngineError, Event as WireEvent, ExecBatchRequest, ExecRequest, FetchRequest, Frame,
-    InitRequest, Request, RowMode, SessionState, StorageKind, StorageTarget, event, frame, request,
-    response,
+    CommitEvent, EngineError, Event as WireEvent, ExecBatchRequest, ExecRequest, FetchRequest,
+    Frame, InitRequest, Request, RowMode, SessionState, StorageKind, StorageTarget, event, frame,
+    request, response,
 };
 use lix_engine_protocol::{
     Error, ExecOutcome, Limits, NATIVE_LIMITS, Outcome, Reason, Result, WORKER_LIMITS,
@@ -115,7 +115,7 @@ pub struct Session {
     platform: Arc<dyn Platform>,
     clock: ManualClock,
     faults: Faults,
-    /// Answers that wait for a save.
+    /// Answers that wait for a save, and the commit events between them.
     held: Vec<Held>,
     last_event_seq: u64,
 }
@@ -153,8 +153,14 @@ struct Reports {
     autosaves: bool,
 }
 
-/// An answer that waits until what came before it is stored.
-struct Held {
+/// What waits until something before it is stored.
+enum Held {
+    Answer(HeldAnswer),
+    /// A commit of the request behind; it follows the answer to the one before.
+    Commit(CommitEvent),
+}
+
+struct HeldAnswer {
     id: u32,
     outcome: Outcome,
     attachments: Vec<Snapshot>,
@@ -345,7 +351,7 @@ impl Session {
             return Err(Error::limit("max_attachment_bytes", max, size).into());
         }
         if self.queue.iter().any(|queued| queued.id == frame.id)
-            || self.held.iter().any(|held| held.id == frame.id)
+            || self.held.iter().any(|held| held.answers(frame.id))
             || self.opening_id() == Some(frame.id)
         {
             let message = format!("request {} still waits for its answer", frame.id);
@@ -610,8 +616,15 @@ impl Session {
         let is_defect = error.reason == Reason::EngineDefect;
         if is_defect {
             for held in std::mem::take(&mut self.held) {
+                let id = match held {
+                    Held::Answer(answer) => answer.id,
+                    Held::Commit(commit) => {
+                        self.send_event(event::Kind::Commit(commit), sink);
+                        continue;
+                    }
+                };
                 let error = Error::new(Reason::Failed, "the session ended before this was stored");
-                self.refuse(held.id, error, sink);
+                self.refuse(id, error, sink);
             }
         }
         self.release_held(sink);
@@ -671,7 +684,8 @@ impl Session {
                 _ => false,
             };
         if waits || !self.held.is_empty() {
-            self.held.push(Held { id, outcome, attachments, state, has_committed });
+            let answer = HeldAnswer { id, outcome, attachments, state, has_committed };
+            self.held.push(Held::Answer(answer));
             // The next statement of the transaction must not get into the save.
             if state.in_transaction {
                 self.release_held(sink);
@@ -724,6 +738,12 @@ fn send_answer(
     let sizes = attachments.iter().map(Snapshot::len).collect();
     let frame = encode_response(id, state, outcome, sizes);
     sink(Effect::Send { frame, attachments });
+}
+
+impl Held {
+    fn answers(&self, request: u32) -> bool {
+        matches!(self, Held::Answer(answer) if answer.id == request)
+    }
 }
 
 /// Whom a broken rule costs what.

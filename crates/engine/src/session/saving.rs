@@ -6,7 +6,10 @@ use lix_engine_protocol::proto::{
 };
 use lix_engine_protocol::{Error, Outcome, Reason, Result};
 
-use super::{Effect, Held, Phase, Reports, Session, Sink, StorageRequest, send_answer, send_event};
+use super::{
+    Effect, Held, HeldAnswer, Phase, Reports, Session, Sink, StorageRequest, send_answer,
+    send_event,
+};
 use crate::StorageFile;
 
 impl Session {
@@ -17,7 +20,10 @@ impl Session {
         let (reports, commit_seq) = (ready.reports, ready.database.commit_seq());
         if reports.commits {
             let commit = CommitEvent { commit_seq, ..Default::default() };
-            send_event(&mut self.last_event_seq, event::Kind::Commit(commit), sink);
+            match self.held.is_empty() {
+                true => send_event(&mut self.last_event_seq, event::Kind::Commit(commit), sink),
+                false => self.held.push(Held::Commit(commit)),
+            }
         }
         if let Some(persistence) = &mut ready.persistence {
             let mut listener = listener(&mut self.last_event_seq, reports, sink);
@@ -160,7 +166,10 @@ impl Session {
     pub(super) fn save_to_end(&mut self, sink: Sink<'_>) {
         let now_ms = self.now_ms();
         let Phase::Ready(ready) = &mut self.phase else { return };
-        let Some(persistence) = &mut ready.persistence else { return };
+        let Some(persistence) = ready.persistence.as_mut().filter(|kept| !kept.is_suspended())
+        else {
+            return;
+        };
         let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
         let result = persistence.save_now(&ready.database, now_ms, &mut listener);
         ready.strict_failure = result.err();
@@ -204,12 +213,15 @@ impl Session {
             return;
         }
         for held in std::mem::take(&mut self.held) {
-            self.answer_held(held, sink);
+            match held {
+                Held::Answer(answer) => self.answer_held(answer, sink),
+                Held::Commit(commit) => self.send_event(event::Kind::Commit(commit), sink),
+            }
         }
     }
 
-    fn answer_held(&mut self, held: Held, sink: Sink<'_>) {
-        let Held { id, mut outcome, mut attachments, mut state, has_committed } = held;
+    fn answer_held(&mut self, held: HeldAnswer, sink: Sink<'_>) {
+        let HeldAnswer { id, mut outcome, mut attachments, mut state, has_committed } = held;
         let saved_seq = self.state().saved_seq;
         if has_committed
             && saved_seq < state.commit_seq

@@ -412,6 +412,16 @@ pub(crate) struct TestPlatform {
     drawn: AtomicU64,
 }
 
+impl TestPlatform {
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_ms.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_now_ms(&self, now_ms: u64) {
+        self.now_ms.store(now_ms, Ordering::Relaxed);
+    }
+}
+
 impl Platform for TestPlatform {
     fn unix_ms(&self) -> i64 {
         1_700_000_000_000

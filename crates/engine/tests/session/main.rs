@@ -12,6 +12,7 @@ mod model;
 mod params;
 mod random;
 mod safety;
+mod saving;
 mod script;
 mod statements;
 mod time;
