@@ -5,9 +5,9 @@
 //
 //   node check.mjs [--docs]     CHROMIUM=path picks the browser; --docs renews docs/images
 import assert from "node:assert/strict"
-import { createReadStream, existsSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs"
+import { createReadStream, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
 import { createServer } from "node:http"
-import { availableParallelism, loadavg } from "node:os"
+import { availableParallelism, loadavg, tmpdir } from "node:os"
 import { extname, join, normalize } from "node:path"
 import { fileURLToPath } from "node:url"
 import sqlite3InitModule from "@sqlite.org/sqlite-wasm"
@@ -76,7 +76,7 @@ const checks = {
 
   "every example but the typo answers": async ({ page }) => {
     const labels = await page.$$eval("#examples button", (buttons) => buttons.map((button) => button.textContent))
-    assert.equal(labels.length, 7)
+    assert.equal(labels.length, 8)
     for (const label of labels.slice(0, -1)) {
       await example(page, label)
       assert.ok((await rowCount(page)) > 0, `${label} has no rows`)
@@ -186,11 +186,168 @@ const checks = {
     assert.deepEqual(rows, [[["ok"]], [[written]], [[135_233]]])
   },
 
+  "what is written is saved, and the page says so while it happens": async ({ page }) => {
+    await saved(page)
+    await page.evaluate(() => {
+      const badge = document.getElementById("saving")
+      window.standings = [badge.dataset.state]
+      new MutationObserver(() => window.standings.at(-1) !== badge.dataset.state && window.standings.push(badge.dataset.state)).observe(badge, { attributes: true })
+    })
+    const before = await bornInMelk(page)
+    await example(page, "A newborn")
+    assert.deepEqual((await cells(page, 0)).slice(0, 2), ["Melk", String(before + 1)])
+    await saved(page)
+    assert.deepEqual(await page.evaluate(() => window.standings), ["saved", "unsaved", "saving", "saved"])
+    assert.match(await page.getAttribute("#saving", "title"), /^demo\/places\.sqlite: commit \d+, [\d.]+ kB written at /)
+    assert.equal(await page.isHidden("#notice"), true)
+    // Half a transaction is not saved, and nobody says it is.
+    await query(page, "BEGIN")
+    await query(page, "UPDATE place SET population = -1 WHERE name = 'Melk'")
+    assert.equal(await text(page, "#saving"), "Saved up to the transaction")
+    await query(page, "ROLLBACK")
+    assert.equal(await text(page, "#saving"), "Saved")
+    await shoot(page, "saved")
+  },
+
+  "a reload finds it again, without the server": async ({ page, requests }) => {
+    const before = await bornInMelk(page)
+    await example(page, "A newborn")
+    await saved(page)
+    const asked = requests.length
+    await page.reload()
+    await ready(page)
+    assert.equal(await bornInMelk(page), before + 1)
+    await query(page, "SELECT note FROM visit")
+    assert.deepEqual(await cells(page, 0), ["coffee"])
+    assert.equal(await text(page, "#saving"), "Saved")
+    assert.match(await page.getAttribute("#saving", "title"), /as it was found/)
+    assert.deepEqual(requests.slice(asked).filter((url) => url.endsWith("places.sqlite")), [])
+  },
+
+  "a second tab is told, and gets the database when the first has closed": async (world) => {
+    const first = world.page
+    const before = await bornInMelk(first)
+    const second = await newPage(world)
+    await second.goto(world.origin)
+    const isTold = async () => {
+      await second.waitForSelector("#saving[data-state=busy]", BOUND)
+      assert.match(await text(second, "#notice"), /^demo\/places\.sqlite is open in another tab\./)
+      assert.equal(await text(second, "#saving"), "Open in another tab")
+      assert.equal(await second.getAttribute("body", "data-ready"), null)
+      assert.equal(await second.isHidden("#problem"), true)
+    }
+    await isTold()
+    await shoot(second, "busy")
+    await second.click("#try-again")
+    await second.waitForSelector("#saving[data-state=opening]", BOUND)
+    await isTold()
+    // The first one is as it was.
+    await example(first, "A newborn")
+    await saved(first)
+    await first.close()
+    world.page = second
+    await second.click("#try-again")
+    await ready(second)
+    assert.equal(await second.isHidden("#notice"), true)
+    assert.equal(await text(second, "#saving"), "Saved")
+    assert.equal(await bornInMelk(second), before + 1)
+  },
+
+  "a save that fails is shown, and made up for": async ({ page, context, origin }) => {
+    const before = await bornInMelk(page)
+    const browser = await context.newCDPSession(page)
+    const quota = (bytes) => browser.send("Storage.overrideQuotaForOrigin", { origin: new URL(origin).origin, ...bytes })
+    // The browser's own refusal: no room for this origin beyond what it has.
+    await quota({ quotaSize: 1_000_000 })
+    await query(page, "CREATE TABLE ballast AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 40) SELECT i, randomblob(1000000) AS noise FROM n")
+    await page.waitForSelector("#saving[data-state=failed]", BOUND)
+    assert.equal(await text(page, "#saving"), "Not saved")
+    assert.match(await text(page, "#notice"), /^The last save failed: STORAGE_QUOTA/)
+    await shoot(page, "not-saved")
+    // The data is there all the same, and can be worked with.
+    await example(page, "A newborn")
+    assert.equal(await bornInMelk(page), before + 1)
+    assert.notEqual(await page.getAttribute("#saving", "data-state"), "saved")
+    await quota({})
+    await page.click("#save-now").catch(() => {}) // the engine may have been faster
+    await saved(page)
+    assert.equal(await page.isHidden("#notice"), true)
+    await page.reload()
+    await ready(page)
+    assert.equal(await bornInMelk(page), before + 1)
+    await query(page, "SELECT count(*), sum(length(noise)) FROM ballast")
+    assert.deepEqual(await cells(page, 0), ["40", "40000000"])
+    await query(page, "DROP TABLE ballast")
+    await saved(page)
+    await browser.detach()
+  },
+
+  "a damaged file is not touched, can be taken away, and replaced": async ({ page }) => {
+    // With another database on the page, nobody has this one.
+    await page.setInputFiles("#file", { name: "orchard.db", mimeType: "application/octet-stream", buffer: await makeOrchard() })
+    await page.waitForSelector("#saving[data-state=memory]", BOUND)
+    const damaged = await page.evaluate(async () => {
+      let directory = await navigator.storage.getDirectory()
+      for (const name of ["lix-engine", "demo"]) directory = await directory.getDirectoryHandle(name)
+      const file = await directory.getFileHandle("places.sqlite")
+      const writable = await file.createWritable()
+      await writable.write("This is no database. ".repeat(1_000))
+      await writable.close()
+      return (await file.getFile()).size
+    })
+    await page.reload()
+    await page.waitForSelector("#take-raw", BOUND)
+    assert.match(await text(page, "#problem"), /^CORRUPT \/ IMAGE_INVALID.*damaged and was not touched/s)
+    const [download] = await Promise.all([page.waitForEvent("download", BOUND), page.click("#take-raw")])
+    const bytes = readFileSync(await download.path())
+    assert.equal(bytes.length, damaged)
+    assert.match(bytes.toString("latin1"), /^(This is no database\. ){1000}$/)
+    await page.click("#start-anew")
+    await ready(page)
+    assert.equal(await page.isHidden("#problem"), true)
+    assert.equal(await bornInMelk(page), 3788)
+    await page.reload()
+    await ready(page)
+    assert.equal(await rowCount(page), 135_233)
+  },
+
+  "the original can be had back": async ({ page }) => {
+    await example(page, "A newborn")
+    assert.equal(await bornInMelk(page), 3789)
+    await page.evaluate(() => delete document.body.dataset.ready)
+    await page.click("#reset")
+    await ready(page)
+    assert.equal(await bornInMelk(page), 3788)
+    assert.equal(await text(page, "#saving"), "Saved")
+  },
+
+  "without file storage it works in memory, and says so": async (world) => {
+    // Not a secure context, and so without the origin private file system and without locks.
+    const page = await newPage(world)
+    const url = new URL(world.origin)
+    url.hostname = PLAIN_HOST
+    await page.goto(url.href)
+    await ready(page)
+    assert.equal(await page.evaluate(() => isSecureContext || "storage" in navigator), false)
+    assert.match(await text(page, "#notice"), /in memory only: what you change is gone/)
+    assert.equal(await text(page, "#saving"), "Not stored")
+    assert.equal(await rowCount(page), 135_233)
+    await example(page, "A newborn")
+    assert.equal(await bornInMelk(page), 3789)
+    assert.equal(await text(page, "#saving"), "Not stored")
+    await shoot(page, "not-stored")
+    await page.reload()
+    await ready(page)
+    assert.equal(await bornInMelk(page), 3788)
+    await page.close()
+  },
+
   "a SQLite file the visitor picks opens": async ({ page }) => {
     await page.setInputFiles("#file", { name: "orchard.db", mimeType: "application/octet-stream", buffer: await makeOrchard() })
     await page.waitForSelector("body[data-query=done]", BOUND)
     assert.match(await text(page, "#source"), /^orchard\.db/)
     assert.equal(await page.isHidden("#credit"), true)
+    assert.equal(await text(page, "#saving"), "Not stored")
     await page.waitForFunction(() => document.querySelector('details[data-table="tree"] .count')?.textContent === "1,200", null, BOUND)
     await query(page, "SELECT kind, count(*) AS trees, round(avg(height), 2) AS height, sum(photo IS NULL) AS unseen FROM tree GROUP BY kind ORDER BY kind")
     assert.deepEqual(await cells(page, 0), ["apple", "400", "3.38", "200"])
@@ -270,7 +427,8 @@ const checks = {
   },
 
   "nothing was asked of another host, nothing failed": async ({ origin, requests, problems }) => {
-    for (const url of requests) assert.ok(url.startsWith(origin) || /^(data|blob):/.test(url), url)
+    const plain = origin.replace("127.0.0.1", PLAIN_HOST)
+    for (const url of requests) assert.ok(url.startsWith(origin) || url.startsWith(plain) || /^(data|blob):/.test(url), url)
     assert.deepEqual(problems, [])
   },
 }
@@ -278,28 +436,21 @@ const checks = {
 async function main() {
   if (!existsSync(join(dist, "index.html"))) throw new Error("demo/dist is missing; run `npm run build` in demo first")
   const { server, origin } = await serve(dist)
-  const browser = await chromium.launch({
+  // A profile on disk: what is kept is kept the way a visitor's browser does it.
+  const profile = mkdtempSync(join(tmpdir(), "lix-demo-"))
+  const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync".split(" "),
+    args: [...FLAGS, `--host-resolver-rules=MAP ${PLAIN_HOST} 127.0.0.1`],
+    viewport: { width: 1600, height: 1000 },
+    colorScheme: "light",
+    reducedMotion: "no-preference",
   })
   let passed = 0
   let failed = 0
   try {
-    const page = await browser.newPage({ viewport: { width: 1600, height: 1000 }, colorScheme: "light", reducedMotion: "no-preference" })
-    const world = { page, browser, origin, requests: [], responses: [], problems: [] }
-    page.on("request", (request) => world.requests.push(request.url()))
-    page.on("response", (response) => {
-      world.responses.push(response)
-      if (response.status() >= 400) world.problems.push(`${response.status()} ${response.url()}`)
-    })
-    page.on("console", (message) => ["error", "warning"].includes(message.type()) && world.problems.push(message.text()))
-    page.on("pageerror", (error) => world.problems.push(String(error)))
-    // A witness of our own, beside the page's probe.
-    await page.addInitScript(() => {
-      window.longTasks = []
-      new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map((entry) => entry.duration))).observe({ type: "longtask" })
-    })
-    await open(page, origin)
+    const world = { context, origin, page: undefined, requests: [], responses: [], problems: [] }
+    world.page = await newPage(world)
+    await open(world.page, origin)
     for (const [name, check] of Object.entries(checks)) {
       try {
         await check(world)
@@ -308,12 +459,14 @@ async function main() {
       } catch (error) {
         failed += 1
         console.log(`FAILED ${name}\n${String(error.stack ?? error).replace(/^/gm, "       ")}`)
-        await shoot(page, `failed-${failed}`).catch(() => {})
+        await shoot(world.page, `failed-${failed}`).catch(() => {})
       }
     }
   } finally {
-    await browser.close()
+    await context.close()
     server.close()
+    server.closeAllConnections()
+    rmSync(profile, { recursive: true, force: true })
   }
   console.log(`demo: ${passed} passed, ${failed} failed`)
   process.exitCode = failed === 0 ? 0 : 1
@@ -321,11 +474,44 @@ async function main() {
 
 // ── What a visitor does and sees ───────────────────────────────────────────
 
-/** Loads the page anew and waits until the bundled data set is shown. */
+/** A tab in the same browser, whose requests and complaints are seen. */
+async function newPage(world) {
+  const page = await world.context.newPage()
+  page.on("request", (request) => world.requests.push(request.url()))
+  page.on("response", (response) => {
+    world.responses.push(response)
+    if (response.status() >= 400) world.problems.push(`${response.status()} ${response.url()}`)
+  })
+  page.on("console", (message) => ["error", "warning"].includes(message.type()) && world.problems.push(message.text()))
+  page.on("pageerror", (error) => world.problems.push(String(error)))
+  // A witness of our own, beside the page's probe.
+  await page.addInitScript(() => {
+    window.longTasks = []
+    new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map((entry) => entry.duration))).observe({ type: "longtask" })
+  })
+  return page
+}
+
+/** Loads the page anew and waits until the data set is shown. */
 async function open(page, url = new URL(".", page.url()).href) {
   await page.goto(url)
-  await page.waitForSelector("body[data-ready], #problem:not([hidden])", BOUND)
-  assert.equal(await page.getAttribute("body", "data-ready"), "true", await text(page, "#problem"))
+  await ready(page)
+}
+
+async function ready(page) {
+  await page.waitForSelector("body[data-ready], #problem:not([hidden]), #saving[data-state=busy]", BOUND)
+  assert.equal(await page.getAttribute("body", "data-ready"), "true", `${await text(page, "#notice")} ${await text(page, "#problem")}`)
+}
+
+/** Waits until the page says that everything is saved. */
+async function saved(page) {
+  await page.waitForSelector("#saving[data-state=saved]", BOUND)
+}
+
+/** How many live in Melk, where only this test and the example have children. */
+async function bornInMelk(page) {
+  await query(page, "SELECT population FROM place WHERE name = 'Melk' AND country = 'AT'")
+  return Number((await cells(page, 0))[0])
 }
 
 async function query(page, sql, { fails = false } = {}) {
@@ -351,7 +537,7 @@ async function settled(page, fails) {
  * printed and measured again. If the machine has more to do than cores to do it, no wall clock says
  * anything about the page; then the browser's trace tells what the longest task spent on a core.
  */
-async function race({ page, browser }, workload) {
+async function race({ page, context }, workload) {
   await page.selectOption("#workload", workload)
   let worker
   for (let attempt = 1; attempt <= 5; attempt++) {
@@ -360,7 +546,7 @@ async function race({ page, browser }, workload) {
     console.log(`       ${workload}, attempt ${attempt}: worker ${worker.block} ms, longest task ${worker.longTaskMs} ms; ${machineLoad()}`)
   }
   if (worker.block >= LIMIT_MS && loadavg()[0] > 2 * availableParallelism()) {
-    const block = await longestTaskCpuMs(browser, page, () => runLane(page, "worker"))
+    const block = await longestTaskCpuMs(context.browser(), page, () => runLane(page, "worker"))
     console.log(`       ${workload}: the machine is overloaded (${machineLoad()}), so CPU time counts: longest task ${block} ms`)
     worker = { ...worker, block, longTaskMs: block }
   }
@@ -456,6 +642,9 @@ const docs = process.argv.includes("--docs")
 const dist = join(here, "dist")
 const shots = join(here, "../out/demo")
 const LIMIT_MS = 50
+/** A name for this machine that browsers do not trust. */
+const PLAIN_HOST = "demo.test"
+const FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync".split(" ")
 const BOUND = { timeout: 60_000 }
 const TYPES = {
   ".html": "text/html; charset=utf-8",

@@ -1,8 +1,8 @@
-// The database the page shows: a worker engine and what is in it.
+// The database the page shows: a worker engine, what is in it and where it is kept.
 //
 // Everything here is the public API of `lix-engine`. Rows stay in the columnar
 // batches the engine sends; nobody builds an object for a row that is not in view.
-import { type ColumnBatch, createWorkerEngine, type InitResult, type LixEngine } from "lix-engine"
+import { type ColumnBatch, createWorkerEngine, createWorkerOpfsEngine, EngineError, type InitResult, type LixEngine } from "lix-engine"
 import { quoteName } from "./sql-text.ts"
 
 export interface Outcome {
@@ -21,10 +21,20 @@ export interface TableInfo {
   readonly indexes: readonly string[]
 }
 
-/** Where the bytes come from. Read at every opening, since an engine takes the buffer it is given. */
+/** Where the bytes come from, and whether they stay. */
 export interface Source {
   readonly name: string
+  /** Where it is kept in this origin; without it the database lives in memory and ends with the page. */
+  readonly path?: string
+  /** The bytes to start from. Read when they are needed, since an engine takes the buffer it is given. */
   read(): Promise<ArrayBuffer>
+}
+
+export interface OpenOptions {
+  /** Start from the source's bytes although something is kept. */
+  readonly anew?: boolean
+  /** How long to wait for another tab, or for a worker that is ending. */
+  readonly busyWaitMs?: number
 }
 
 export class Database {
@@ -40,16 +50,19 @@ export class Database {
     this.info = info
   }
 
-  /** Opens a database file in a worker of its own. */
-  static async open(source: Source): Promise<Database> {
-    const blob = await source.read()
-    const { byteLength } = blob
-    const engine = createWorkerEngine()
+  /**
+   * Opens a database in a worker of its own: what is kept of it, or else the source's bytes. With
+   * `anew` they take the place of what is kept, once they are saved.
+   */
+  static async open(source: Source, { anew = false, busyWaitMs }: OpenOptions = {}): Promise<Database> {
+    const { path } = source
+    const engine = path === undefined ? createWorkerEngine() : createWorkerOpfsEngine({ path, storage: "auto", busyWaitMs })
     try {
-      const database = new Database(source, byteLength, engine, await engine.init({ blob }))
+      const info = (path === undefined || anew ? undefined : await openKept(engine)) ?? (await engine.init({ blob: await source.read(), ...(anew && { openMode: "replace" }) }))
       // Any sixteen bytes can look like a header; reading the schema shows that pages follow.
       await engine.exec("SELECT count(*) FROM sqlite_schema")
-      return database
+      const { rows } = await engine.exec<{ bytes: number }>("SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size")
+      return new Database(source, rows[0]!.bytes, engine, info)
     } catch (error) {
       engine.terminate()
       throw error
@@ -107,6 +120,16 @@ export class Database {
   async rowCount(table: string): Promise<number> {
     const { rows } = await this.engine.exec<{ n: number }>(`SELECT count(*) AS n FROM ${quoteName(table)}`)
     return Number(rows[0]!.n)
+  }
+}
+
+/** Undefined if nothing is kept yet; then the same engine can be asked again. */
+async function openKept(engine: LixEngine): Promise<InitResult | undefined> {
+  try {
+    return await engine.init({ openMode: "open" })
+  } catch (error) {
+    if (error instanceof EngineError && error.reason === "STORAGE_MISSING") return undefined
+    throw error
   }
 }
 

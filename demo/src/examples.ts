@@ -1,4 +1,4 @@
-// Queries that show something of the data and something of SQLite.
+// Queries that show something of the data, of SQLite, and of what is kept.
 
 export interface Example {
   readonly label: string
@@ -58,6 +58,13 @@ ORDER BY countries DESC, places DESC`,
     sql: `SELECT 9007199254740993 AS big_integer, 0.1 + 0.2 AS real, 'naïve café ☕' AS text,
        NULL AS missing, x'4c697820456e67696e65' AS blob, randomblob(64) AS noise,
        json_object('sqlite', sqlite_version()) AS json`,
+  },
+  {
+    label: "A newborn",
+    sql: `-- Somebody is born in Melk. Run it, reload the page, run it again: the engine has saved it.
+UPDATE place SET population = population + 1
+WHERE name = 'Melk' AND country = 'AT'
+RETURNING name, population, lat, lon`,
   },
   {
     label: "A typo",

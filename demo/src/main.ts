@@ -1,12 +1,13 @@
-// The page: opens a database, runs what is asked, and races two threads.
-import { type ColumnBatch, createMainMemoryEngine, createWorkerEngine, EngineError } from "lix-engine"
-import { Database, type Source } from "./database.ts"
+// The page: opens a database, runs what is asked, says whether it is saved, and races two threads.
+import { type ColumnBatch, createMainMemoryEngine, createWorkerEngine, EngineError, opfs } from "lix-engine"
+import { Database, type OpenOptions, type Source } from "./database.ts"
 import { Editor } from "./editor.ts"
 import { EXAMPLES } from "./examples.ts"
 import { bytes, plain, ResultGrid } from "./grid.ts"
 import { Lane, startPulse, tidyMs } from "./lanes.ts"
 import { ResultMap } from "./map.ts"
 import { nextFrame, startProbe } from "./probe.ts"
+import { busyStanding, OPENING, SaveBadge } from "./saving.ts"
 import { SchemaView } from "./schema.ts"
 import { quoteName, utf16Offset } from "./sql-text.ts"
 import { setUpTheme } from "./theme.ts"
@@ -14,20 +15,27 @@ import { WORKLOADS } from "./workload.ts"
 
 const $ = <E extends HTMLElement = HTMLElement>(id: string) => document.getElementById(id) as E
 
-const BUNDLED: Source = {
+const BUNDLED = {
   name: "places.sqlite",
+  path: "demo/places.sqlite",
   async read() {
     const response = await fetch("./places.sqlite")
     if (!response.ok) throw new Error(`places.sqlite: ${response.status} ${response.statusText}`)
     return response.arrayBuffer()
   },
-}
+} satisfies Source
 const NO_STATEMENT = { sql: "", start: 0 }
 const STOP_PATIENCE_MS = 1_000
+/** A page that is reloaded may have to wait for its own end. */
+const RELOAD_WAIT_MS = 2_000
+/** A worker that is ended in the middle of a statement keeps its file a few seconds longer. */
+const RESTART_WAIT_MS = 10_000
 
 let database: Database | undefined
 let running: AbortController | undefined
+let hasAskedToPersist = false
 
+const saving = new SaveBadge($("saving"), $("notice"))
 const editor = new Editor($<HTMLTextAreaElement>("sql"), $<HTMLPreElement>("sql-paint"), () => void run())
 const map = new ResultMap($("map"), (row) => grid.activate(row, 0))
 const grid = new ResultGrid($("grid"), { onActive: showCell })
@@ -53,25 +61,42 @@ void openBundled()
 
 // ── Opening ────────────────────────────────────────────────────────────────
 
-async function openBundled(): Promise<void> {
+async function openBundled(options: OpenOptions = { busyWaitMs: RELOAD_WAIT_MS }): Promise<void> {
+  clearProblem()
+  saving.show(OPENING)
+  $("status").textContent = "Opening the data set…"
   try {
-    await open(BUNDLED)
+    await open(BUNDLED, options)
     editor.text = EXAMPLES[0]!.sql
     await run()
     document.body.dataset["ready"] = "true"
   } catch (error) {
-    showProblem(error)
     $("status").textContent = "The data set could not be opened."
+    if (database) saving.follow(database.engine, database.source.path !== undefined)
+    if (error instanceof EngineError && error.reason === "STORAGE_BUSY") {
+      saving.show(busyStanding(BUNDLED.path, () => void openBundled()))
+      $("status").textContent = "Nothing is open in this tab."
+    } else if (error instanceof EngineError && error.reason === "IMAGE_INVALID") offerRescue(error)
+    else showProblem(error)
   }
 }
 
-/** Opens a source beside the current one and switches only when it turns out to be a database. */
-async function open(source: Source): Promise<void> {
-  const opened = await Database.open(source)
+/**
+ * Opens a source beside the current one and switches only when it turns out to be a database. Only
+ * the same path cannot be open twice, so that one is closed first.
+ */
+async function open(source: Source, options: OpenOptions = {}): Promise<void> {
+  if (source.path !== undefined && database?.source.path === source.path) await leave(options.anew)
+  const opened = await Database.open(source, options)
+  try {
+    await leave()
+  } catch (error) {
+    opened.engine.terminate()
+    throw error
+  }
   running?.abort()
-  const previous = database
   database = opened
-  void previous?.engine.close()
+  saving.follow(opened.engine, source.path !== undefined)
   opened.engine.on("closed", ({ error }) => {
     if (database === opened) showProblem(error)
   })
@@ -84,12 +109,27 @@ async function open(source: Source): Promise<void> {
   await schema.show(opened)
 }
 
+/** Closes what is open; if that would lose something, it stays open and this rejects. */
+async function leave(discardUnsaved = false): Promise<void> {
+  const left = database
+  if (!left) return
+  const { phase, unsaved } = left.engine.status()
+  if (phase !== "ready") return
+  if (unsaved && !discardUnsaved) {
+    if (left.engine.state.inTransaction) await left.engine.exec("ROLLBACK")
+    await left.engine.save()
+  }
+  database = undefined
+  await left.engine.close({ discardUnsaved })
+}
+
 async function openFile(file: File): Promise<void> {
   clearProblem()
   $("status").textContent = `Opening ${file.name}…`
   document.body.dataset["query"] = "running"
   try {
     await open({ name: file.name, read: () => file.arrayBuffer() })
+    document.body.dataset["ready"] = "true"
     const tables = await database!.schema()
     if (tables.length > 0) {
       editor.text = `SELECT *\nFROM ${quoteName(tables[0]!.name)}`
@@ -126,6 +166,7 @@ function setUpFiles(): void {
   $("export").addEventListener("click", () => void exportDatabase())
   const about = $<HTMLDialogElement>("about-dialog")
   $("about").addEventListener("click", () => about.showModal())
+  $("reset").addEventListener("click", () => void openBundled({ anew: true }))
 }
 
 async function exportDatabase(): Promise<void> {
@@ -133,15 +174,19 @@ async function exportDatabase(): Promise<void> {
   clearProblem()
   try {
     const image = await database.engine.export()
-    const link = document.createElement("a")
-    link.href = URL.createObjectURL(new Blob([image], { type: "application/vnd.sqlite3" }))
-    link.download = database.source.name
-    link.click()
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
+    download(image, database.source.name)
     $("status").textContent = `Exported ${database.source.name}, ${bytes(image.byteLength)}.`
   } catch (error) {
     showProblem(error)
   }
+}
+
+function download(content: ArrayBuffer, name: string): void {
+  const link = document.createElement("a")
+  link.href = URL.createObjectURL(new Blob([content], { type: "application/octet-stream" }))
+  link.download = name
+  link.click()
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
 }
 
 // ── Querying ───────────────────────────────────────────────────────────────
@@ -218,7 +263,10 @@ async function run(): Promise<void> {
     } else figures.unshift(outcome.streamed ? "No rows" : "Done")
     if (outcome.inTransaction) figures.push("a transaction is open")
     $("status").textContent = figures.join(" · ")
-    if (outcome.committed && database === used) void schema.show(used)
+    if (outcome.committed && database === used) {
+      void schema.show(used)
+      askToPersist()
+    }
   } catch (error) {
     if (running === current) {
       clearResult("")
@@ -227,11 +275,19 @@ async function run(): Promise<void> {
     }
   } finally {
     await (measured ?? probe.stop())
+    saving.refresh()
     if (running === current) {
       running = undefined
       finishRun()
     }
   }
+}
+
+/** Now that there is something worth keeping. Where the browser asks the visitor, it does so once. */
+function askToPersist(): void {
+  if (hasAskedToPersist || database?.engine.status().storage !== "opfs") return
+  hasAskedToPersist = true
+  void opfs.requestPersistence().then(() => saving.refresh())
 }
 
 function finishRun(): void {
@@ -253,8 +309,9 @@ function stop(): void {
 
 function offerRestart(): void {
   const box = $("problem")
+  const kept = database?.engine.status().storage === "opfs"
   const text = document.createElement("span")
-  text.textContent = "The statement is inside one long step and cannot hear us. A new worker can take over; changes since the file was opened are lost."
+  text.textContent = `The statement is inside one long step and cannot hear us. ${kept ? "A new worker can take over from what is saved." : "A new worker can take over; changes since the file was opened are lost."}`
   const restart = document.createElement("button")
   restart.type = "button"
   restart.id = "restart"
@@ -267,8 +324,8 @@ function offerRestart(): void {
     $("status").textContent = "Restarting…"
     hung.engine.terminate()
     try {
-      await open(hung.source)
-      clearResult("A new engine, and the file as it was.")
+      await open(hung.source, { busyWaitMs: RESTART_WAIT_MS })
+      clearResult(kept ? "A new engine, and the database as it was saved." : "A new engine, and the file as it was.")
     } catch (error) {
       showProblem(error)
     }
@@ -276,6 +333,26 @@ function offerRestart(): void {
   })
   box.replaceChildren(text, restart)
   box.hidden = false
+}
+
+/** What is kept cannot be opened: it is not touched, can be taken away, and can be replaced. */
+function offerRescue(error: EngineError): void {
+  showProblem(error, NO_STATEMENT, "What is kept of the data set is damaged and was not touched.")
+  const take = document.createElement("button")
+  take.textContent = "Download the damaged file"
+  take.addEventListener("click", async () => {
+    download(await opfs.readRaw(BUNDLED.path), "damaged.bin")
+  })
+  const anew = document.createElement("button")
+  anew.textContent = "Start with the original"
+  anew.addEventListener("click", () => void openBundled({ anew: true }))
+  for (const [id, button] of Object.entries({ "take-raw": take, "start-anew": anew })) {
+    button.type = "button"
+    button.id = id
+    button.className = "button small"
+  }
+  $("problem").append(take, anew)
+  $("status").textContent = "The data set could not be opened."
 }
 
 function startResult(columns: ColumnBatch["columns"]): void {
