@@ -5,12 +5,12 @@
  * user; false where it is refused or unknown. Best called when the user has just done something worth keeping.
  */
 export async function requestPersistence(): Promise<boolean> {
-  return (persisted = (await storage()?.persist?.()) ?? false)
+  return learn(await storage()?.persist?.())
 }
 
 /** Whether that was granted, now or earlier. */
 export async function isPersisted(): Promise<boolean> {
-  return (persisted = (await storage()?.persisted?.()) ?? false)
+  return learn(await storage()?.persisted?.())
 }
 
 /** Bytes this origin uses and may use, as far as the browser tells; both are estimates. */
@@ -22,6 +22,11 @@ export async function estimate(): Promise<{ usage?: number; quota?: number }> {
 /** What the browser said when it was last asked. */
 export function lastKnownPersisted(): boolean | undefined {
   return persisted
+}
+
+function learn(answer: boolean | undefined): boolean {
+  persisted = answer
+  return answer ?? false
 }
 
 function storage(): Partial<StorageManager> | undefined {

@@ -516,8 +516,18 @@ async function store(path: string, bytes: Uint8Array): Promise<void> {
   await writable.close()
 }
 
+/** Every worker of this page: a check that fails leaves its engines open. */
+const workers: Worker[] = []
+globalThis.Worker = class extends Worker {
+  constructor(url: string | URL, options?: WorkerOptions) {
+    super(url, options)
+    workers.push(this)
+  }
+}
+
 /** Everything that is stored, gone: each check starts with nothing. */
 async function clear(): Promise<void> {
+  for (const worker of workers.splice(0)) worker.terminate()
   const root = await navigator.storage.getDirectory()
   // A worker that is just dying may still have a file open.
   for (let tries = 0; ; tries++) {
