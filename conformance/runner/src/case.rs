@@ -264,6 +264,7 @@ fn check_init(init: &schema::Init) -> Vec<String> {
     faults.extend(named("Durability", &init.durability));
     if let Some(storage) = &init.storage
         && storage.kind != "TEST"
+        && !storage.kind.contains("${")
     {
         faults.extend(named("StorageKind", &storage.kind));
     }

@@ -1149,6 +1149,7 @@ impl Player<'_> {
             let until = self.deadline.min(Instant::now() + EXIT_GRACE);
             match session.link.exit_code(until) {
                 Some(0) => {}
+                Some(_) if session.has_failed() => {}
                 Some(code) => {
                     return Err(Trouble::Differences(vec![Difference {
                         member: "exit_code",

@@ -211,7 +211,8 @@ impl Context<'_> {
             out["events"] = events;
         }
         if let Some(storage) = &init.storage {
-            let kind = storage.kind.as_str();
+            let kind = self.vars.fill(&storage.kind)?;
+            let kind = kind.as_str();
             out["storage"] = json!({
                 "kind": if kind.is_empty() { 0 } else { proto::enum_number("StorageKind", kind)? },
                 "path": self.vars.fill(&storage.path)?,

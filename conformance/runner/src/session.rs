@@ -157,6 +157,11 @@ impl Session {
         self.phase == Phase::Open && self.ended.is_none()
     }
 
+    /// True once the engine ended the session by itself.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.phase, Phase::Failed(_))
+    }
+
     /// True once the other side of the transport is gone.
     pub fn has_ended(&self) -> bool {
         self.ended.is_some()
@@ -724,6 +729,8 @@ impl Session {
             .unwrap_or_default();
         self.strict = asked.is_some_and(|asked| asked.int("durability") == DURABILITY_STRICT)
             && init.int("storage") != STORAGE_MEMORY;
+        // What the first save had to say; events are counted from init on.
+        self.events.clear();
         self.opened = Some(init.clone());
     }
 
