@@ -1,36 +1,51 @@
-//! The examples that the README shows are run, and what they print is compared.
+//! The examples that README.md and docs/persistence.md show are run, and what they print is
+//! compared.
 
 use anyhow::{Context, Result, ensure};
 
 use crate::run::{cargo, cmd, root, step, target_dir};
-use crate::setup;
+use crate::{npm, setup};
 
-/// A host in Python that knows nothing but the contract.
+/// Hosts in Python that know nothing but the contract, and what `docs/persistence.md` promises.
 pub(crate) fn examples() -> Result<()> {
+    npm::built()?;
     step("examples", "cargo xtask examples", || {
         cargo().args(["build", "--workspace", "--bins"]).run()?;
         let packages = target_dir().join("python");
         setup::python_package(PROTOBUF, &packages)?;
-        let python = cmd("python3").arg(HOST).env("PYTHONPATH", packages);
-        let printed = python.read()?;
+        let python = |file| cmd("python3").arg(file).env("PYTHONPATH", &packages).read();
+
+        let printed = python(HOST)?;
         let answers: Vec<&str> = printed.lines().collect();
         ensure!(
             matches!(answers[..], [version, "b'*'", "SQL_SYNTAX"] if version.starts_with("3.")),
             "{HOST} printed:\n{printed}"
         );
-        let host = std::fs::read_to_string(root().join(HOST))?;
-        let readme = std::fs::read_to_string(root().join("README.md"))?;
+        let (host, readme) = (text(HOST)?, text("README.md")?);
         let shown = shown_python(&readme).context("README.md shows no Python")?;
         ensure!(host.contains(shown), "what README.md shows is not in {HOST}:\n{shown}");
-        Ok(())
+
+        let printed = python(KEPT)?;
+        ensure!(printed.trim() == "b'\\x01'", "{KEPT} printed:\n{printed}");
+        let (kept, document) = (text(KEPT)?, text(PERSISTENCE)?);
+        let shown = shown_python(&document).context("docs/persistence.md shows no Python")?;
+        ensure!(kept.contains(shown), "what {PERSISTENCE} shows is not in {KEPT}:\n{shown}");
+
+        setup::chromium()?;
+        cmd("node").arg("examples/persistence.mjs").run()
     })
 }
 
-const HOST: &str = "examples/host.py";
+fn text(file: &str) -> Result<String> {
+    Ok(std::fs::read_to_string(root().join(file))?)
+}
 
+const HOST: &str = "examples/host.py";
+const KEPT: &str = "examples/kept.py";
+const PERSISTENCE: &str = "docs/persistence.md";
 const PROTOBUF: &str = "protobuf==7.36.2";
 
-/// The README's Python as far as it defines things; the calls after it are shortened.
+/// A document's Python as far as it defines things; the README shortens the calls after it.
 fn shown_python(readme: &str) -> Option<&str> {
     let (_, block) = readme.split_once("```python\n")?;
     let (block, _) = block.split_once("```")?;

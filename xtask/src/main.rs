@@ -41,7 +41,7 @@ usage: cargo xtask COMMAND
   sizes [--check|--bless]     size of what a page loads, against the committed budget
   conformance [--impl NAME…]  the conformance suite on all, or the named, implementations
   packaging                   the packed npm package in Vite, webpack, a plain page and Node
-  examples                    the programs the README shows
+  examples                    the programs that README.md and docs/persistence.md show
   fuzz-smoke                  a bounded run of every fuzz target
   bench NAME [ARGS…]          run benches/NAME, e.g. `bench transport --quick`
 ";
