@@ -25,6 +25,8 @@ pub(crate) struct Persistence {
     saved_seq: u64,
     /// The content the session started with is not stored yet.
     is_new: bool,
+    /// The session has written to the store.
+    has_saved: bool,
     is_suspended: bool,
 }
 
@@ -51,9 +53,18 @@ impl Persistence {
             debounce_ms: or(policy.debounce_ms, DEBOUNCE_MS),
             max_delay_ms: or(policy.max_delay_ms, MAX_DELAY_MS),
         };
-        let autosave = Autosave::new(policy);
-        let (running, saved_seq, is_suspended) = (None, 0, false);
-        Self { kind, path, is_strict, store, autosave, running, saved_seq, is_new, is_suspended }
+        Self {
+            kind,
+            path,
+            is_strict,
+            store,
+            autosave: Autosave::new(policy),
+            running: None,
+            saved_seq: 0,
+            is_new,
+            has_saved: false,
+            is_suspended: false,
+        }
     }
 
     /// The newest commit that is stored.
@@ -110,6 +121,7 @@ impl Persistence {
                 self.running = None;
                 self.saved_seq = commit_seq;
                 self.is_new = false;
+                self.has_saved = true;
                 self.autosave.saved();
                 tell(AutosaveEvent { bytes, ..event(AutosavePhase::Saved, commit_seq) });
                 Ok(())
@@ -161,9 +173,10 @@ impl Persistence {
         self.is_new || self.saved_seq < database.commit_seq()
     }
 
-    /// Puts the store away for good.
+    /// Puts the store away for good. Who has only looked leaves it as it was: it may belong to a
+    /// suspended session.
     pub(crate) fn seal(&mut self) -> Result<()> {
-        if self.is_suspended { Ok(()) } else { self.store.seal() }
+        if self.is_suspended || !self.has_saved { Ok(()) } else { self.store.seal() }
     }
 
     /// Lets the file go.

@@ -20,6 +20,8 @@ impl Session {
                 return Err(Error::capability("FAULTS"));
             }
             Some(_) if !self.options.conformance => return Err(Error::capability("MANUAL_CLOCK")),
+            // It stands still already.
+            Some(Op::SetClock(set)) if set.manual && self.clock.is_manual => {}
             Some(Op::SetClock(set)) => {
                 let now_ms = self.platform.monotonic_ms();
                 self.clock = ManualClock { is_manual: set.manual, now_ms };
