@@ -37,7 +37,8 @@ const unpack = (buffer) => {
   return { header, parts }
 }
 
-const isBuffer = (value) => value instanceof ArrayBuffer
+// A worker of a frame posts buffers of that frame, whose ArrayBuffer is another.
+const isBuffer = (value) => Object.prototype.toString.call(value) === "[object ArrayBuffer]"
 
 const isEnvelope = (data) =>
   data !== null &&

@@ -291,6 +291,8 @@ struct Seat {
     session: Option<Session>,
     /// The session was ended on purpose in a way after which nothing orderly can be asked of the engine.
     disorderly: bool,
+    /// The case has ended the transport from the host's side.
+    is_left: bool,
     /// Where its database was last kept, for a reopen that does not say it.
     storage: Option<case::schema::Storage>,
     /// Its count of writes when it was last asked for.
@@ -432,6 +434,7 @@ impl Player<'_> {
                 end_transport::How::Drop => How::Drop,
             };
             self.seat.disorderly |= how == How::Drop;
+            self.seat.is_left = true;
             self.session()?.link.end(how);
         } else if let Some(bridge) = &step.bridge {
             self.bridge(bridge.action.as_ref())?;
@@ -894,11 +897,17 @@ impl Player<'_> {
         let expects = steps.iter().any(|step| step.expect_events.is_some());
         let mut wanted = Vec::new();
         let mut earliest = Vec::new();
+        // Nothing is said about when events came that are looked for only later.
+        let mut looked = None;
         for step in steps {
-            let events = step.expect_events.iter().flat_map(json_of_list);
-            for event in events {
-                wanted.push(event);
-                earliest.push(self.passed);
+            if let Some(events) = &step.expect_events {
+                let events = json_of_list(events);
+                earliest.extend(events.iter().map(|_| looked));
+                wanted.extend(events);
+                looked = Some(
+                    self.passed
+                        + Duration::from_millis(u64::from(step.advance_ms.unwrap_or_default())),
+                );
             }
             self.passed += Duration::from_millis(u64::from(step.advance_ms.unwrap_or_default()));
         }
@@ -924,7 +933,9 @@ impl Player<'_> {
         let mut differences = expect::check_events(&wanted, &events, &self.vars)?;
         for (index, (time, earliest)) in times.iter().zip(&earliest).enumerate() {
             let after = time.saturating_duration_since(began);
-            if after + early < *earliest {
+            if let Some(earliest) = earliest
+                && after + early < *earliest
+            {
                 differences.extend(expect::unlike(
                     "expect_events",
                     format!("event {index} at least {} ms after the start", earliest.as_millis()),
@@ -989,7 +1000,7 @@ impl Player<'_> {
         if let Some(storage) = &mut init.storage
             && storage.kind == TEST
             && storage.wait_ms == 0
-            && self.seat.disorderly
+            && (self.seat.disorderly || self.seat.is_left)
         {
             storage.wait_ms = DYING_MS;
         }
@@ -1128,7 +1139,7 @@ impl Player<'_> {
         if self.seat.disorderly || session.has_ended() {
             return Ok(());
         }
-        if session.is_open() {
+        if session.is_open() && !self.seat.is_left {
             let close =
                 proto::from_json("Request", &json!({ "close": { "discard_unsaved": true } }))?;
             let token = session.send(close, Vec::new(), None)?;
@@ -1181,6 +1192,7 @@ impl Player<'_> {
             tab: self.seat.is_tab,
         };
         self.seat.disorderly = options.preamble.is_some() || options.worker_script.is_some();
+        self.seat.is_left = false;
         let link: Box<dyn Link> =
             self.target.connect(&options, self.deadline).map_err(Trouble::Unreachable)?;
         let recorder = Recorder::new(&self.loaded.id, self.setting.trace.clone());

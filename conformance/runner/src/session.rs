@@ -533,8 +533,10 @@ impl Session {
         if !overtakes {
             self.check_promise(at, &response);
         }
+        // A refusal may cross with the ClosedEvent: the request was under way when the session ended.
         if let Phase::Failed(_) = self.phase
             && self.pending[at].before_failure
+            && reason.as_deref() != Some("FAILED")
         {
             self.breach(format!(
                 "request {id} was waiting when the ClosedEvent came, and is answered after it"
