@@ -54,7 +54,7 @@ export async function serve(mounts, answer = () => false) {
     const file = root && join(root, path.slice(prefix.length), path.endsWith("/") ? "index.html" : "").replace(/[/\\]$/, "")
     const isOurs = file === root || file?.startsWith(root + sep)
     if (!isOurs || !existsSync(file) || !statSync(file).isFile()) return response.writeHead(404).end()
-    response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", "cache-control": "no-store" })
+    response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", "cache-control": "no-cache" })
     createReadStream(file).pipe(response)
   })
   await new Promise((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", resolve))

@@ -21,7 +21,7 @@ export class Ledger {
     if (path !== "/load") return false
     const entry = this.of(new URL(request.url, "http://localhost").searchParams.get("path"))
     if (request.method === "GET") {
-      response.writeHead(200, { "content-type": "application/json", "cache-control": "no-store" }).end(String(entry.stored))
+      response.writeHead(200, { "content-type": "application/json", "cache-control": "no-cache" }).end(String(entry.stored))
       return true
     }
     let body = ""
@@ -67,7 +67,8 @@ export const moment = (ms) => new Promise((resolve) => setTimeout(resolve, Math.
 export function killRenderers(profile) {
   const processes = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
     try {
-      const command = readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0")
+      // Forked processes name themselves, with spaces where others have NUL.
+      const command = readFileSync(`/proc/${pid}/cmdline`, "latin1").split(/[\0 ]/)
       const parent = Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))[1])
       return [{ pid: Number(pid), parent, command }]
     } catch {

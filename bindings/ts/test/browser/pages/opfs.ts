@@ -306,8 +306,8 @@ const CHECKS: Checks = {
     await engine.close()
     const good = new Uint8Array(await opfs.readRaw("good.db"))
     const flipped = good.slice()
-    flipped[10]! ^= 0xff
-    const bad = { "letter": new TextEncoder().encode("Dear engine, ".repeat(1000)), "one-byte": new Uint8Array(1), "cut": good.slice(0, 1000), "flipped": flipped, "garbage-behind": new Uint8Array([...good.slice(0, 100), ...new Uint8Array(50_000).fill(0xa5)]) }
+    for (let at = 0; at < flipped.length; at += 500) flipped[at]! ^= 0x10
+    const bad = { "letter": new TextEncoder().encode("Dear engine, ".repeat(1000)), "one-byte": new Uint8Array([88]), "cut": good.slice(0, 1000), "flipped": flipped, "garbage-behind": new Uint8Array([...good.slice(0, 100), ...new Uint8Array(50_000).fill(0xa5)]) }
     for (const [name, bytes] of Object.entries(bad)) {
       await store(`bad/${name}`, bytes)
       for (const openMode of ["open-or-create", "open"] as const) {
@@ -585,10 +585,12 @@ const page: FramePage = {
  * and writes for as long as it lives.
  */
 async function loadForEver(path: string): Promise<void> {
-  const say = (body: object) => fetch(`/load?path=${encodeURIComponent(path)}`, { method: "POST", body: JSON.stringify(body) })
+  const url = `/load?path=${encodeURIComponent(path)}`
+  // A page that is being left cannot tell; whoever waits for it will say so.
+  const say = (body: object) => fetch(url, { method: "POST", body: JSON.stringify(body) }).catch(() => {})
   addEventListener("pageshow", ({ persisted }) => void (persisted && say({ restored: true })))
   try {
-    const stored: number = await (await fetch(`/load?path=${encodeURIComponent(path)}`)).json()
+    const stored: number = await (await fetch(url)).json()
     const { engine } = await open({ path, autosave: BUSY_SAVING.autosave })
     Object.assign(globalThis, { engine })
     engine.on("closed", ({ error }) => void say({ closed: error.reason }))
@@ -598,7 +600,7 @@ async function loadForEver(path: string): Promise<void> {
     let saying: Promise<unknown> | undefined
     await write(engine, (n) => {
       newest = n
-      saying ??= say({ stored: newest }).catch(() => {}).then(() => (saying = undefined))
+      saying ??= say({ stored: newest }).then(() => (saying = undefined))
     })
   } catch (error) {
     await say({ error: `${(error as EngineError).reason ?? ""} ${String(error)}` })

@@ -21,7 +21,7 @@ export async function within<T>(ms: number, promise: Promise<T>, what: string): 
 
 /** The promise rejects, soon, with a typed error that reads `CODE/REASON`. */
 export async function rejects(promise: Promise<unknown>, expected: string | RegExp, what = ""): Promise<EngineError> {
-  const error = await within(SOON_MS, failure(promise), what || String(expected))
+  const error = await within(SOON_MS, failure(promise, what), what || String(expected))
   ok(isEngineError(error), `${what}: not an EngineError but ${String(error)}`)
   const named = `${error.code}/${error.reason}`
   ok(typeof expected === "string" ? named === expected : expected.test(named), `${what}: expected ${expected}, got ${named}: ${error.message}`)
@@ -29,13 +29,13 @@ export async function rejects(promise: Promise<unknown>, expected: string | RegE
 }
 
 /** What the promise rejects with. */
-export async function failure(promise: Promise<unknown>): Promise<unknown> {
+export async function failure(promise: Promise<unknown>, what = ""): Promise<unknown> {
   const outcome = await promise.then(
     (value) => ({ value }),
     (error: unknown) => ({ error }),
   )
   if ("error" in outcome) return outcome.error
-  throw new Error(`expected a failure, got ${show(outcome.value)}`)
+  throw new Error(`${what}: expected a failure, got ${show(outcome.value)}`)
 }
 
 /** Some checks load the package a second time, or in a frame; its class is another one, of the same shape. */
