@@ -24,17 +24,27 @@ pub(crate) fn implementations(args: &[&str]) -> Result<Vec<Implementation>> {
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Implementation {
+    /// Files, virtual time.
     Native,
+    /// A release without control calls: files, real time.
     NativeWs,
+    /// A store in memory that survives its engines.
+    NativeWsMemory,
+    /// The wasm engine in Node, files through its fs.
     Node,
+    /// The same without any storage.
+    NodeMemory,
+    /// A worker in Chromium, OPFS, real time.
     Browser,
 }
 
 impl Implementation {
-    const ALL: [Implementation; 4] = [
+    const ALL: [Implementation; 6] = [
         Implementation::Native,
         Implementation::NativeWs,
+        Implementation::NativeWsMemory,
         Implementation::Node,
+        Implementation::NodeMemory,
         Implementation::Browser,
     ];
 
@@ -42,7 +52,9 @@ impl Implementation {
         match self {
             Implementation::Native => "native",
             Implementation::NativeWs => "native-ws",
+            Implementation::NativeWsMemory => "native-ws-memory",
             Implementation::Node => "node",
+            Implementation::NodeMemory => "node-memory",
             Implementation::Browser => "browser",
         }
     }
@@ -62,10 +74,8 @@ pub(crate) fn run(implementations: &[Implementation]) -> Result<()> {
         cargo().args(["build", "--workspace", "--bins"]).run()?;
         runner().args(["fmt", "--check"]).run()
     })?;
-    if implementations
-        .iter()
-        .any(|one| matches!(one, Implementation::Node | Implementation::Browser))
-    {
+    let in_wasm = [Implementation::Node, Implementation::NodeMemory, Implementation::Browser];
+    if implementations.iter().any(|one| in_wasm.contains(one)) {
         npm::built()?;
     }
     let mut table = Vec::new();
@@ -118,6 +128,9 @@ fn report(implementation: Implementation, extension: &str) -> PathBuf {
 /// The totals of a report; conformance/v1/report.proto says what each counts.
 #[derive(Debug, PartialEq)]
 struct Counts {
+    /// The storage that cases used, and how many of the passed ones did.
+    storage: String,
+    stored: u64,
     passed: u64,
     failed: u64,
     skipped: u64,
@@ -138,24 +151,26 @@ impl Counts {
         let totals = report["totals"].as_object().context("the report has no totals")?;
         let count = |name: &str| totals.get(name).and_then(Value::as_u64).unwrap_or(0);
         Ok(Counts {
+            storage: report["storage"].as_str().unwrap_or_default().to_owned(),
+            stored: count("stored"),
             passed: count("passed"),
             failed: count("failed"),
             skipped: count("skipped"),
-            not_applicable: count("notApplicable"),
+            not_applicable: count("not_applicable"),
         })
     }
 }
 
 fn print_table(table: &[(&str, Option<Counts>)]) {
-    say("\n  cases            passed  failed  skipped  not applicable");
+    say("\n  cases             passed  failed  skipped  not applicable  passed on storage");
     for (name, counts) in table {
         let line = match counts {
-            Some(Counts { passed, failed, skipped, not_applicable }) => {
-                format!("{passed:>6}  {failed:>6}  {skipped:>7}  {not_applicable:>14}")
-            }
+            Some(Counts { storage, stored, passed, failed, skipped, not_applicable }) => format!(
+                "{passed:>6}  {failed:>6}  {skipped:>7}  {not_applicable:>14}  {stored:>6} {storage}"
+            ),
             None => "no report".to_owned(),
         };
-        say(&format!("  {name:<16} {line}"));
+        say(&format!("  {name:<17} {line}"));
     }
     note(&format!("JUnit and JSON reports: {}", target_dir().join("conformance").display()));
 }
@@ -167,7 +182,7 @@ mod tests {
     #[test]
     fn a_report_without_passed_cases_counts_none() {
         let counts = Counts::parse(r#"{ "totals": { "failed": 2 } }"#).unwrap();
-        assert_eq!(counts, Counts { passed: 0, failed: 2, skipped: 0, not_applicable: 0 });
+        assert_eq!((counts.passed, counts.failed, counts.stored), (0, 2, 0));
         assert!(Counts::parse("{}").is_err());
     }
 

@@ -18,11 +18,12 @@ pub fn human(finished: &Finished, spec: &str) -> String {
     };
     let _ = writeln!(
         out,
-        "{} over {}: {engine}, SQLite {}, {} clock, capabilities {}",
+        "{} over {}: {engine}, SQLite {}, {} clock, storage {}, capabilities {}",
         report.implementation,
         report.transport,
         report.sqlite_version,
         report.clock,
+        report.storage,
         report.capabilities.join(" ")
     );
 
@@ -80,11 +81,13 @@ pub fn human(finished: &Finished, spec: &str) -> String {
     let totals = report.totals.unwrap_or_default();
     let _ = writeln!(
         out,
-        "\n{}: {} cases ran in {} ms, {} not applicable",
+        "\n{}: {} cases ran in {} ms, {} not applicable; {} passed on storage {}",
         report.implementation,
         finished.played.len(),
         report.duration_ms,
-        totals.not_applicable
+        totals.not_applicable,
+        totals.stored,
+        report.storage
     );
     let _ = writeln!(
         out,
