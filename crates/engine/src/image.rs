@@ -1,5 +1,6 @@
 //! The database file, in memory. A snapshot costs a pointer per chunk; a chunk is copied when it
-//! is written while a snapshot still holds it.
+//! is written while a snapshot still holds it. The image knows which of its blocks were written
+//! since somebody last asked, so that a save costs what changed.
 
 use std::sync::Arc;
 
@@ -11,16 +12,14 @@ pub(crate) struct Image {
     chunks: Vec<Arc<Chunk>>,
     len: u64,
     writes: u64,
+    changed: Changed,
 }
 
 impl Image {
-    /// Copies an image that somebody else provides.
+    /// Copies an image that somebody else provides. All of it counts as changed.
     pub(crate) fn copy_of(source: &dyn Attachment) -> Self {
         let len = source.len();
-        // Room for all of it in one go: memory that grows once per chunk costs more than the copy.
-        let mut room = Vec::<u8>::new();
-        let _ = room.try_reserve_exact(usize::try_from(len).unwrap_or(usize::MAX));
-        drop(std::hint::black_box(room));
+        make_room(len);
         let chunks = (0..len)
             .step_by(CHUNK)
             .map(|offset| {
@@ -29,7 +28,25 @@ impl Image {
                 Arc::new(chunk.into_boxed_slice())
             })
             .collect();
-        Self { chunks, len, writes: 0 }
+        let mut image = Self { chunks, len, ..Self::default() };
+        image.changed.insert_range(0, image.blocks());
+        image
+    }
+
+    /// Zeros, none of which counts as changed: room for an image that is about to be loaded.
+    pub(crate) fn blank(len: u64) -> Self {
+        make_room(len);
+        let mut image = Self::default();
+        image.set_len(len);
+        image.changed = Changed::default();
+        image
+    }
+
+    /// Puts a block where it belongs without counting it as changed.
+    pub(crate) fn load_block(&mut self, index: u32, block: &[u8]) {
+        let (chunk, within) = place(index);
+        let chunk = Arc::get_mut(&mut self.chunks[chunk]).expect("an image being loaded");
+        chunk[within..within + IMAGE_BLOCK].copy_from_slice(block);
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -62,6 +79,9 @@ impl Image {
             let chunk = Arc::make_mut(&mut self.chunks[index]);
             chunk[within..within + piece.len()].copy_from_slice(piece);
         }
+        if !bytes.is_empty() {
+            self.changed.insert_range(block_at(offset), block_at(end - 1) + 1);
+        }
         self.writes += 1;
     }
 
@@ -74,9 +94,38 @@ impl Image {
                 && let Some(last) = self.chunks.last_mut()
             {
                 Arc::make_mut(last)[within..].fill(0);
+                self.changed.insert_range(block_at(len), block_at(len - 1) + 1);
             }
+        } else if len > self.len {
+            self.set_len(len);
         }
         self.writes += 1;
+    }
+
+    /// How many blocks it has; the last one may be filled up with zeros.
+    pub(crate) fn blocks(&self) -> u32 {
+        block_count(self.len)
+    }
+
+    pub(crate) fn block(&self, index: u32) -> &[u8] {
+        let (chunk, within) = place(index);
+        &self.chunks[chunk][within..within + IMAGE_BLOCK]
+    }
+
+    /// The blocks that were changed or added since this was last asked, in order.
+    pub(crate) fn take_changed(&mut self) -> Vec<u32> {
+        let mut changed = self.changed.take();
+        let blocks = self.blocks();
+        changed.retain(|index| *index < blocks);
+        changed.sort_unstable();
+        changed
+    }
+
+    /// Makes blocks count as changed after all.
+    pub(crate) fn put_changed(&mut self, blocks: &[u32]) {
+        for index in blocks {
+            self.changed.insert_range(*index, index + 1);
+        }
     }
 
     /// The content as of now, whatever is written later.
@@ -85,6 +134,10 @@ impl Image {
     }
 
     fn set_len(&mut self, len: u64) {
+        if len > self.len {
+            // A block that is new, and one that grows, though it may get nothing but zeros.
+            self.changed.insert_range(self.blocks(), block_count(len));
+        }
         let chunks = usize::try_from(len.div_ceil(CHUNK as u64)).expect("a file that fits memory");
         self.chunks.resize_with(chunks, || Arc::new(empty_chunk()));
         self.len = len;
@@ -116,6 +169,42 @@ impl Snapshot {
             &chunk[..left.min(CHUNK as u64) as usize]
         })
     }
+
+    /// A block; the last one is filled up with zeros.
+    pub(crate) fn block(&self, index: u32) -> &[u8] {
+        let (chunk, within) = place(index);
+        &self.chunks[chunk][within..within + IMAGE_BLOCK]
+    }
+}
+
+/// Numbers of blocks, each once.
+#[derive(Debug, Default)]
+struct Changed {
+    bits: Vec<u64>,
+    list: Vec<u32>,
+}
+
+impl Changed {
+    fn insert_range(&mut self, start: u32, end: u32) {
+        let words = end.div_ceil(64) as usize;
+        if words > self.bits.len() {
+            self.bits.resize(words, 0);
+        }
+        for index in start..end {
+            let (word, bit) = ((index / 64) as usize, 1 << (index % 64));
+            if self.bits[word] & bit == 0 {
+                self.bits[word] |= bit;
+                self.list.push(index);
+            }
+        }
+    }
+
+    fn take(&mut self) -> Vec<u32> {
+        for index in &self.list {
+            self.bits[(index / 64) as usize] = 0;
+        }
+        std::mem::take(&mut self.list)
+    }
 }
 
 /// Splits a range of the file at chunk borders: chunk, offset in it, range of the caller's buffer.
@@ -131,6 +220,27 @@ fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (usize, usize, std::o
     })
 }
 
+/// Room for all of an image in one go: memory that grows once per chunk costs more than a copy.
+fn make_room(len: u64) {
+    let mut room = Vec::<u8>::new();
+    let _ = room.try_reserve_exact(usize::try_from(len).unwrap_or(usize::MAX));
+    drop(std::hint::black_box(room));
+}
+
+fn block_count(len: u64) -> u32 {
+    u32::try_from(len.div_ceil(IMAGE_BLOCK as u64)).expect("a file that fits memory")
+}
+
+fn block_at(offset: u64) -> u32 {
+    (offset / IMAGE_BLOCK as u64) as u32
+}
+
+/// Chunk, and offset in it.
+fn place(block: u32) -> (usize, usize) {
+    let per_chunk = (CHUNK / IMAGE_BLOCK) as u32;
+    ((block / per_chunk) as usize, (block % per_chunk) as usize * IMAGE_BLOCK)
+}
+
 type Chunk = Box<[u8]>;
 
 fn empty_chunk() -> Chunk {
@@ -139,6 +249,9 @@ fn empty_chunk() -> Chunk {
 
 /// Every page size of SQLite divides it, so that a page never lies in two chunks.
 const CHUNK: usize = 64 * 1024;
+
+/// What is saved as a whole, whatever the page size.
+const IMAGE_BLOCK: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -178,6 +291,33 @@ mod tests {
         image.truncate(10);
         image.write(&[8], 50);
         assert_eq!(content(&image)[10..50], [0; 40]);
+    }
+
+    #[test]
+    fn knows_what_changed() {
+        let mut image = Image::blank(10 * 4096);
+        assert_eq!(image.take_changed(), []);
+        image.write(&[1; 4097], 3 * 4096);
+        image.write(&[1], 3 * 4096);
+        assert_eq!(image.take_changed(), [3, 4]);
+        assert_eq!(image.take_changed(), []);
+
+        // Cut off in the middle of a block: that one ends in zeros now.
+        image.truncate(5 * 4096 + 1);
+        assert_eq!(image.take_changed(), [5]);
+        image.truncate(2 * 4096);
+        assert_eq!(image.take_changed(), []);
+        image.truncate(4 * 4096);
+        assert_eq!(image.take_changed(), [2, 3]);
+        image.put_changed(&[1, 3]);
+        image.truncate(2 * 4096);
+        assert_eq!(image.take_changed(), [1]);
+    }
+
+    #[test]
+    fn a_copy_is_new_from_end_to_end() {
+        let bytes = bytes::Bytes::from(vec![1; 4096 + 1]);
+        assert_eq!(Image::copy_of(&bytes).take_changed(), [0, 1]);
     }
 
     #[test]

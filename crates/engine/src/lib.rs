@@ -28,6 +28,7 @@ mod database;
 mod exec;
 mod faults;
 mod image;
+mod mutants;
 mod params;
 mod persistence;
 mod platform;
@@ -39,6 +40,8 @@ mod store;
 mod vfs;
 
 pub use image::Snapshot;
+#[cfg(feature = "mutants")]
+pub use mutants::{MUTANTS, switch_on_mutant};
 pub use platform::{Attachment, Platform};
 pub use session::{Effect, Event, Message, Session, SessionOptions, StorageRequest};
 pub use storage::StorageFile;
