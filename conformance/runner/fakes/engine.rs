@@ -11,7 +11,16 @@ use serde_json::{Value as Json, json};
 
 fn main() {
     let mode = std::env::args().nth(1).unwrap_or_default();
-    let mut engine = Engine { mode, seq: 0, commit_seq: 0, fetched: 0, held: None };
+    let mut engine = Engine {
+        mode,
+        seq: 0,
+        commit_seq: 0,
+        saved_seq: 0,
+        kinds: Vec::new(),
+        is_strict: false,
+        fetched: 0,
+        held: None,
+    };
     if engine.is("println-first") {
         println!("Starting the engine on port 8080");
     }
@@ -45,6 +54,9 @@ struct Engine {
     mode: String,
     seq: u64,
     commit_seq: u64,
+    saved_seq: u64,
+    kinds: Vec<i32>,
+    is_strict: bool,
     fetched: i64,
     held: Option<Json>,
 }
@@ -56,7 +68,19 @@ impl Engine {
         let call = request.which("call").expect("with a call");
         match call.as_str() {
             "init" => {
+                let asked = request.msg("init").expect("it is set");
+                self.is_strict = asked.int("durability") == 2;
+                let kinds = asked.msg("events").map(|events| events.items("kinds").to_vec());
+                self.kinds = kinds
+                    .unwrap_or_default()
+                    .iter()
+                    .filter_map(prost_reflect::Value::as_enum_number)
+                    .collect();
                 let mut init = init();
+                let storage = asked.msg("storage").map_or(0, |storage| storage.int("kind"));
+                if storage > 1 && !self.is("saves-memory") {
+                    init["storage"] = json!(storage as i64);
+                }
                 if self.is("no-limits") {
                     init["limits"] = Json::Null;
                 }
@@ -67,6 +91,11 @@ impl Engine {
             }
             "exec" => self.exec(id, request.msg("exec").expect("it is set").text("sql").to_owned()),
             "fetch" => self.fetch(id),
+            "save" => {
+                self.save();
+                let said = self.saved_seq + u64::from(self.is("says-another"));
+                self.respond(id, json!({ "save": { "saved_seq": said.to_string() } }));
+            }
             "close" => {
                 self.respond(id, json!({ "close": {} }));
                 if self.is("event-after-close") {
@@ -112,6 +141,13 @@ impl Engine {
         match sql.as_str() {
             "create" => {
                 self.commit_seq += 1;
+                if !self.kinds.contains(&1) {
+                    self.autosave("SCHEDULED");
+                    if self.is_strict && !self.is("answers-too-early") {
+                        self.save();
+                    }
+                    return self.respond(id, json!({ "exec": { "changes": "0" } }));
+                }
                 let event = json!({ "commit": { "commit_seq": self.commit_seq.to_string() } });
                 if self.is("late-event") {
                     self.respond(id, json!({ "exec": { "changes": "0" } }));
@@ -125,6 +161,16 @@ impl Engine {
                     self.commit_seq = 0;
                 }
                 self.respond(id, json!({ "exec": { "changes": "0" } }));
+            }
+            "create later" => {
+                self.commit_seq += 1;
+                self.autosave("SCHEDULED");
+                self.respond(id, json!({ "exec": { "changes": "0" } }));
+                self.save_later(match self.mode.as_str() {
+                    "saves-too-soon" => 50,
+                    "saves-too-late" => 600,
+                    _ => 150,
+                });
             }
             "cursor" => {
                 let mut answer = rows(&[1]);
@@ -194,8 +240,43 @@ impl Engine {
         }
     }
 
+    fn save(&mut self) {
+        self.autosave("STARTED");
+        if self.is("starts-twice") {
+            self.autosave("STARTED");
+        }
+        self.saved_seq = self.commit_seq + u64::from(self.is("saves-the-future"));
+        match self.mode.as_str() {
+            "saves-in-silence" => {}
+            "fails-without-reason" => self.autosave("FAILED"),
+            _ => self.autosave("SAVED"),
+        }
+    }
+
+    fn autosave(&mut self, phase: &str) {
+        if self.kinds.contains(&2) {
+            self.event(autosave(phase, self.commit_seq));
+        }
+    }
+
+    /// By a timer, while nobody asks.
+    fn save_later(&mut self, ms: u64) {
+        let (seq, commit_seq) = (self.seq, self.commit_seq);
+        self.seq += 2;
+        std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(ms));
+            for (seq, phase) in [(seq + 1, "STARTED"), (seq + 2, "SAVED")] {
+                let mut event = autosave(phase, commit_seq);
+                event["seq"] = json!(seq.to_string());
+                write(json!({ "event": event }));
+            }
+        });
+    }
+
     fn respond(&mut self, id: u32, outcome: Json) {
-        self.write(json!({ "id": id, "response": with_state(outcome, self.commit_seq) }));
+        let mut response = with_state(outcome, self.commit_seq);
+        response["state"]["saved_seq"] = json!(self.saved_seq.to_string());
+        self.write(json!({ "id": id, "response": response }));
     }
 
     fn event(&mut self, kind: Json) {
@@ -206,13 +287,22 @@ impl Engine {
     }
 
     fn write(&mut self, frame: Json) {
-        let frame = proto::from_json("Frame", &frame).expect("a frame");
-        raw(&Message::of(proto::encode(&frame)).to_stream(None));
+        write(frame);
     }
 
     fn is(&self, mode: &str) -> bool {
         self.mode == mode
     }
+}
+
+fn write(frame: Json) {
+    let frame = proto::from_json("Frame", &frame).expect("a frame");
+    raw(&Message::of(proto::encode(&frame)).to_stream(None));
+}
+
+fn autosave(phase: &str, commit_seq: u64) -> Json {
+    let phase = format!("AUTOSAVE_PHASE_{phase}");
+    json!({ "autosave": { "phase": phase, "commit_seq": commit_seq.to_string() } })
 }
 
 fn with_state(mut outcome: Json, commit_seq: u64) -> Json {
@@ -241,7 +331,8 @@ fn error(code: &str, reason: &str) -> Json {
 fn init() -> Json {
     json!({
         "engine_name": "fake", "engine_version": "1", "sqlite_version": "3",
-        "capabilities": ["CAPABILITY_CURSORS"], "storage": "STORAGE_KIND_MEMORY",
+        "capabilities": ["CAPABILITY_CURSORS", "CAPABILITY_PERSISTENCE", "CAPABILITY_AUTOSAVE"],
+        "storage": "STORAGE_KIND_MEMORY",
         "limits": {
             "max_frame_bytes": 1000, "max_attachment_bytes": "1000", "max_sql_bytes": 1000, "max_params": 10,
             "max_batch_statements": 10, "max_open_cursors": 10, "max_inflight": 10, "max_result_bytes": "1000",

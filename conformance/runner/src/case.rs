@@ -465,6 +465,13 @@ mod tests {
             (r#"{}"#, "neither a verb"),
             (r#"{"exec":"x","error":{"code":"NOPE"}}"#, "NOPE"),
             (r#"{"exec":"x","mode":"SOME"}"#, "SOME"),
+            (r#"{"crash_at":"NEVER"}"#, "NEVER"),
+            (r#"{"fault":{"point":"HERE","count":1}}"#, "HERE"),
+            (r#"{"reopen":{"durability":"SOFT"}}"#, "SOFT"),
+            (r#"{"reopen":{"storage":{"kind":"CLOUD"}}}"#, "CLOUD"),
+            (r#"{"exec":"x","storage_writes":"3"}"#, "none or some"),
+            (r#"{"store":{"missing":true}}"#, "needs \"store\""),
+            (r#"{"exec":"x","tab":true}"#, "needs a session's name"),
             (r#"{"exec":"x","expect_events":[{"comit":1}]}"#, "comit"),
             (r#"{"exec":"x","one_of":{"options":[{},{}]}}"#, "needs a reason"),
             (

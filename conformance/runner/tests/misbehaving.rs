@@ -56,7 +56,7 @@ fn an_engine_that_behaves_passes() {
     for result in &finished.report.results {
         assert_eq!(result.verdict(), Verdict::Green, "{}: {}", result.id, result.message);
     }
-    assert_eq!(finished.report.totals.unwrap().passed, 7, "five cases and two checks");
+    assert_eq!(finished.report.totals.unwrap().passed, 10, "eight cases and two checks");
 }
 
 #[test]
@@ -66,6 +66,8 @@ fn wrong_content_fails_the_case() {
         ("changes", "one", "changes"),
         ("no-event", "events", "expect_events"),
         ("closes", "one", "INTERNAL/ENGINE_DEFECT"),
+        ("saves-too-soon", "time", "event 1 at least 149 ms after the start"),
+        ("saves-too-late", "time", "\"autosave\":\"SAVED\""),
     ] {
         let (outcome, message, _) = breach(mode, name);
         assert_eq!(outcome, Outcome::Fail, "{mode}: {message}");
@@ -100,6 +102,13 @@ fn broken_rules_fail_the_wire_check() {
         ("wrong-retryable", "error", "says retryable true"),
         ("no-limits", "one", "InitResponse.limits is absent"),
         ("twice-a-capability", "one", "name one twice"),
+        ("starts-twice", "saves", "is STARTED while Writing"),
+        ("fails-without-reason", "saves", "FAILED, has a wrong error field"),
+        ("saves-in-silence", "saves", "says saved_seq 1, the last SAVED event before it 0"),
+        ("saves-the-future", "saves", "saved_seq 2 is above commit_seq 1"),
+        ("saves-memory", "strict", "says saved_seq 1 of memory"),
+        ("says-another", "saves", "says saved_seq 2, its state 1"),
+        ("answers-too-early", "strict", "is answered with saved_seq 0 of 1"),
     ] {
         let (_, _, wire) = breach(mode, name);
         assert!(wire.contains(expected), "{mode}: {wire}");
@@ -205,7 +214,7 @@ fn program(args: &[&str]) -> (Option<i32>, String) {
 fn exit_status_and_closing_line() {
     let fake = |mode: &str| format!("stdio:{FAKE} {mode}");
     for (mode, args, status, line) in [
-        ("good", &[][..], 0, "7 passed, 0 failed, 0 skipped"),
+        ("good", &[][..], 0, "10 passed, 0 failed, 0 skipped"),
         ("wrong-row", &["smoke/one"], 1, "2 passed, 1 failed, 0 skipped"),
         ("good", &["--nonsense"], 2, ""),
         ("good", &["--require", "NONSENSE"], 2, ""),
@@ -224,7 +233,7 @@ fn exit_status_and_closing_line() {
 fn order_and_shards_change_nothing() {
     let spec = format!("stdio:{FAKE} good");
     let (status, line) = program(&["run", "--impl", &spec, "--shuffle", "7", "--jobs", "3"]);
-    assert_eq!((status, line.as_str()), (Some(0), "7 passed, 0 failed, 0 skipped"));
+    assert_eq!((status, line.as_str()), (Some(0), "10 passed, 0 failed, 0 skipped"));
 
     let (mut passed, mut ran) = (0, 0);
     for shard in ["1/2", "2/2"] {
@@ -234,7 +243,7 @@ fn order_and_shards_change_nothing() {
             passed += line.split(' ').next().unwrap().parse::<u32>().unwrap() - 2;
         }
     }
-    assert_eq!(passed, 5, "{ran} shards ran");
+    assert_eq!(passed, 8, "{ran} shards ran");
 }
 
 #[test]
