@@ -18,6 +18,7 @@ mod run;
 mod serve;
 mod setup;
 mod sizes;
+mod soak;
 mod test;
 mod tidy;
 mod wasm;
@@ -32,7 +33,7 @@ usage: cargo xtask COMMAND
   demo [--check] [--port N]   build, serve and open the demo page; --check drives it headless
   test                        install what is missing and run everything (`ci` is the same)
 
-  setup                       install what is missing: wasm target, clang, Chromium, npm packages
+  setup                       install what is missing: wasm target, clang, browsers, npm packages
   proto                       lint engine.proto, check its format, compare with the released image
   codegen [--check]           TypeScript messages from engine.proto; --check only compares
   tidy                        formatting, clippy, forbidden words
@@ -43,6 +44,7 @@ usage: cargo xtask COMMAND
   packaging                   the packed npm package in Vite, webpack, a plain page and Node
   examples                    the programs that README.md and docs/persistence.md show
   fuzz-smoke                  a bounded run of every fuzz target
+  soak browser [--cycles N]   reload, back/forward cache, kill: N times, in Chromium, under write load
   bench NAME [ARGS…]          run benches/NAME, e.g. `bench transport --quick`
 ";
 
@@ -74,6 +76,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["packaging"] => npm::packaging(),
         ["examples"] => examples::examples(),
         ["fuzz-smoke"] => test::fuzz_smoke(),
+        ["soak", what, args @ ..] => soak::soak(what, args),
         ["bench", name, args @ ..] => bench::bench(name, args),
         ["demo", rest @ ..] => demo::demo(demo::Options::parse(rest)?),
         ["test" | "ci"] => test::everything(),

@@ -27,12 +27,13 @@ pub(crate) fn tests() -> Result<()> {
     step("npm tests", "npm test", || cmd("npm").arg("test").run())
 }
 
-/// The built package in a real browser: Kysely on the worker engine, and everything that can go
-/// wrong with workers.
+/// The built package in real browsers: Kysely on the worker engine, everything that can go wrong
+/// with workers, and databases on real OPFS, in Chromium and in Firefox.
 pub(crate) fn browser_tests() -> Result<()> {
     built()?;
     step("browser tests", "npm run test:browser --workspace bindings/ts", || {
         setup::chromium()?;
+        setup::firefox()?;
         cmd("npm").args(["run", "test:browser", "--workspace", PACKAGE]).run()
     })
 }

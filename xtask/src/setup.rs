@@ -15,9 +15,10 @@ pub(crate) fn all() -> Result<()> {
         rust()?;
         let clang = wasm_clang()?;
         let chromium = chromium()?;
+        let firefox = firefox()?;
         node_modules()?;
         note(&format!("C for wasm: {} and {}", clang.cc, clang.ar));
-        note(&format!("browser: {}", chromium.display()));
+        note(&format!("browsers: {}, {}", chromium.display(), firefox.display()));
         Ok(())
     })
 }
@@ -65,6 +66,18 @@ pub(crate) fn chromium() -> Result<PathBuf> {
     }
     apt_install(&["chromium", "fonts-dejavu-core"])?;
     look_for_chromium().context("apt installed chromium, but it is not where it should be")
+}
+
+/// The Firefox that runs the checks of OPFS once more.
+pub(crate) fn firefox() -> Result<PathBuf> {
+    if let Some(found) = look_for_firefox() {
+        return Ok(found);
+    }
+    // Debian has the one with long support, Ubuntu only the other.
+    if apt_install(&["firefox-esr"]).is_err() {
+        apt_install(&["firefox"])?;
+    }
+    look_for_firefox().context("apt installed Firefox, but it is not where it should be")
 }
 
 /// The Chromium that is there, looked for once.
@@ -147,11 +160,22 @@ fn look_for_chromium() -> Option<PathBuf> {
     if let Some(chosen) = std::env::var_os("CHROMIUM") {
         return Some(chosen.into());
     }
+    let known = || CHROMIUM_PATHS.map(PathBuf::from).into_iter().find(|path| path.is_file());
+    in_path(&CHROMIUM_NAMES).or_else(known)
+}
+
+fn look_for_firefox() -> Option<PathBuf> {
+    if let Some(chosen) = std::env::var_os("FIREFOX") {
+        return Some(chosen.into());
+    }
+    in_path(&["firefox", "firefox-esr"])
+}
+
+fn in_path(names: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let in_path = std::env::split_paths(&path)
-        .flat_map(|dir| CHROMIUM_NAMES.map(|name| dir.join(name)))
-        .find(|candidate| candidate.is_file());
-    in_path.or_else(|| CHROMIUM_PATHS.map(PathBuf::from).into_iter().find(|path| path.is_file()))
+    std::env::split_paths(&path)
+        .flat_map(|dir| names.iter().map(move |name| dir.join(name)))
+        .find(|candidate| candidate.is_file())
 }
 
 fn apt_install(packages: &[&str]) -> Result<()> {

@@ -588,7 +588,7 @@ async function loadForEver(path: string): Promise<void> {
   const url = `/load?path=${encodeURIComponent(path)}`
   // A page that is being left cannot tell; whoever waits for it will say so.
   const say = (body: object) => fetch(url, { method: "POST", body: JSON.stringify(body) }).catch(() => {})
-  addEventListener("pageshow", ({ persisted }) => void (persisted && say({ restored: true })))
+  onpageshow = ({ persisted }) => void (persisted && say({ restored: true }))
   try {
     const stored: number = await (await fetch(url)).json()
     const { engine } = await open({ path, autosave: BUSY_SAVING.autosave })
@@ -603,7 +603,9 @@ async function loadForEver(path: string): Promise<void> {
       saying ??= say({ stored: newest }).then(() => (saying = undefined))
     })
   } catch (error) {
-    await say({ error: `${(error as EngineError).reason ?? ""} ${String(error)}` })
+    const { reason = "" } = error as Partial<EngineError>
+    // The end of the engine is no failure to open it: the driver's doing, or told by the closed event.
+    if (reason !== "TRANSPORT_CLOSED" && reason !== "STORAGE_LOST") await say({ error: `${reason} ${String(error)}` })
   }
 }
 
@@ -625,6 +627,6 @@ async function report(to: string): Promise<void> {
 }
 
 if (params.has("frame")) Object.assign(globalThis, page)
-else Object.assign(globalThis, { checks, database: { open, prepare, judge, write, clear, opfs, BUSY_SAVING } })
+else Object.assign(globalThis, { checks, database: { open, judge, opfs, load: loadForEver } })
 if (params.has("load")) void loadForEver(params.get("load")!)
 if (params.has("report")) void report(params.get("report")!)
