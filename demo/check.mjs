@@ -253,6 +253,43 @@ const checks = {
     assert.equal(await bornInMelk(second), before + 1)
   },
 
+  "a page that is put aside lets go, and takes it back unless somebody has changed it": async (world) => {
+    const { page } = world
+    const before = await bornInMelk(page)
+    // The events are the test's: a browser freezes no page that somebody drives.
+    const tell = (event) => page.evaluate((event) => document.dispatchEvent(new Event(event)), event)
+    const other = await newPage(world)
+    for (const changes of [false, true]) {
+      await tell("freeze")
+      await open(other, world.origin)
+      if (changes) await example(other, "A newborn")
+      if (changes) await saved(other)
+      if (!changes) {
+        // Back while the other one has it: work goes on, and what is written waits.
+        await tell("resume")
+        await page.waitForSelector("#saving[data-state=aside]", BOUND)
+        await page.waitForSelector("#notice:not([hidden])", BOUND)
+        assert.match(await text(page, "#notice"), /^"demo\/places\.sqlite" is in use.*in this tab only/)
+        await example(page, "A newborn")
+        assert.equal(await text(page, "#saving"), "Set aside, not saved")
+        await shoot(page, "aside")
+      }
+      await other.goto("about:blank")
+      if (!changes) {
+        await saved(page)
+        assert.equal(await bornInMelk(page), before + 1)
+      }
+    }
+    await other.close()
+    await tell("resume")
+    await page.waitForSelector("#open-again", BOUND)
+    assert.match(await text(page, "#notice"), /^Another tab has changed demo\/places\.sqlite/)
+    await page.evaluate(() => delete document.body.dataset.ready)
+    await page.click("#open-again")
+    await ready(page)
+    assert.equal(await bornInMelk(page), before + 2)
+  },
+
   "a save that fails is shown, and made up for": async ({ page, context, origin }) => {
     const before = await bornInMelk(page)
     const browser = await context.newCDPSession(page)
@@ -588,6 +625,7 @@ async function rowCount(page) {
 
 /** The cells of a row in view, once the table has drawn it. */
 async function cells(page, row) {
+  await page.locator(`#grid [data-row="${row}"]`).waitFor(BOUND)
   return page.locator(`#grid [data-row="${row}"] [role=gridcell]`).allTextContents()
 }
 

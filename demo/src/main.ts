@@ -7,7 +7,7 @@ import { bytes, plain, ResultGrid } from "./grid.ts"
 import { Lane, startPulse, tidyMs } from "./lanes.ts"
 import { ResultMap } from "./map.ts"
 import { nextFrame, startProbe } from "./probe.ts"
-import { busyStanding, OPENING, SaveBadge } from "./saving.ts"
+import { busyStanding, lostStanding, OPENING, SaveBadge } from "./saving.ts"
 import { SchemaView } from "./schema.ts"
 import { quoteName, utf16Offset } from "./sql-text.ts"
 import { setUpTheme } from "./theme.ts"
@@ -98,7 +98,9 @@ async function open(source: Source, options: OpenOptions = {}): Promise<void> {
   database = opened
   saving.follow(opened.engine, source.path !== undefined)
   opened.engine.on("closed", ({ error }) => {
-    if (database === opened) showProblem(error)
+    if (database !== opened) return
+    if (error.reason === "STORAGE_LOST") saving.show(lostStanding(opened.engine.status(), () => void openBundled()))
+    else showProblem(error)
   })
   $("fact-engine").textContent = opened.info.engineVersion
   $("fact-sqlite").textContent = opened.info.sqliteVersion

@@ -66,13 +66,12 @@ export class SaveBadge {
   readonly #notice: HTMLElement
   #look: (() => Standing) | undefined
   #stop = () => {}
-  #again: ReturnType<typeof setTimeout> | undefined
 
   constructor(badge: HTMLElement, notice: HTMLElement) {
     this.#badge = badge
     this.#notice = notice
-    for (const event of ["pageshow", "focus"]) addEventListener(event, () => this.refresh())
-    document.addEventListener("visibilitychange", () => this.refresh())
+    // That the file was let go, and that it is back, is told by no event.
+    setInterval(() => this.refresh(), LOOK_AGAIN_MS)
     this.show(OPENING)
   }
 
@@ -93,17 +92,12 @@ export class SaveBadge {
   }
 
   refresh(): void {
-    clearTimeout(this.#again)
-    if (!this.#look) return
-    const standing = this.#look()
-    this.#paint(standing)
-    // That the storage is back is told by no event.
-    if (standing.state === "aside") this.#again = setTimeout(() => this.refresh(), LOOK_AGAIN_MS)
+    if (this.#look) this.#paint(this.#look())
   }
 
   #paint({ state, text, title, notice, action }: Standing): void {
-    this.#badge.dataset["state"] = state
-    this.#badge.title = title
+    if (this.#badge.dataset["state"] !== state) this.#badge.dataset["state"] = state
+    if (this.#badge.title !== title) this.#badge.title = title
     if (this.#badge.textContent !== text) this.#badge.textContent = text
     const shown = notice ?? ""
     if (this.#notice.dataset["text"] === shown) return
@@ -134,6 +128,17 @@ export function busyStanding(path: string, tryAgain: () => void): Standing {
     title: "One tab at a time has a database open.",
     notice: `${path} is open in another tab. One tab at a time can have it: close the other one, then try again.`,
     action: { id: "try-again", label: "Try again", run: tryAgain },
+  }
+}
+
+/** Another tab saved to it while this page was put aside; two histories cannot be joined. */
+export function lostStanding({ path, unsaved }: EngineStatus, openAgain: () => void): Standing {
+  return {
+    state: "ended",
+    text: "Changed in another tab",
+    title: "The engine has ended, so that nothing is overwritten.",
+    notice: `Another tab has changed ${path} while this page was put aside.${unsaved ? " What was changed here meanwhile is not saved." : ""}`,
+    action: { id: "open-again", label: "Open it again", run: openAgain },
   }
 }
 
