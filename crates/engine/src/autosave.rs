@@ -54,6 +54,10 @@ impl Autosave {
         }
     }
 
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.policy.is_disabled
+    }
+
     /// When the next save is due.
     pub(crate) fn due_ms(&self) -> Option<u64> {
         let waiting = self.waiting.filter(|_| !self.policy.is_disabled);

@@ -4,6 +4,9 @@
 //! Guarantees: a save contains exactly the commits up to the one it names; one save runs at a time;
 //! `saved_seq` is never ahead of what is flushed. A save is begun outside of transactions only; once
 //! begun it holds its content and goes on whatever the session does.
+//!
+//! A file that has become mostly empty is made smaller by a few saves of nothing in quiet moments,
+//! of which nobody is told.
 
 use lix_engine_protocol::proto::{AutosaveEvent, AutosavePhase, AutosavePolicy, StorageKind};
 use lix_engine_protocol::{Error, Reason, Result};
@@ -22,6 +25,9 @@ pub(crate) struct Persistence {
     store: Store,
     autosave: Autosave,
     running: Option<Running>,
+    /// When the file is to be made smaller, if nothing is saved until then.
+    tidy_ms: Option<u64>,
+    pause_ms: u64,
     saved_seq: u64,
     /// The content the session started with is not stored yet.
     is_new: bool,
@@ -33,6 +39,8 @@ pub(crate) struct Persistence {
 struct Running {
     save: Save,
     commit_seq: u64,
+    /// Nothing new is in it.
+    is_silent: bool,
 }
 
 /// Who wants to know how saving goes.
@@ -60,6 +68,8 @@ impl Persistence {
             store,
             autosave: Autosave::new(policy),
             running: None,
+            tidy_ms: None,
+            pause_ms: policy.debounce_ms,
             saved_seq: 0,
             is_new,
             has_saved: false,
@@ -84,7 +94,8 @@ impl Persistence {
     /// When a save is to be begun.
     pub(crate) fn due_ms(&self) -> Option<u64> {
         let may_begin = self.running.is_none() && !self.is_suspended;
-        self.autosave.due_ms().filter(|_| may_begin)
+        let tidy_ms = self.tidy_ms.filter(|_| !self.autosave.is_disabled());
+        self.autosave.due_ms().or(tidy_ms).filter(|_| may_begin)
     }
 
     /// To be called after each commit.
@@ -97,11 +108,15 @@ impl Persistence {
     /// Begins a save of what is committed. No transaction has written anything, no save runs.
     pub(crate) fn begin(&mut self, database: &Database, tell: Listener<'_>) {
         debug_assert!(self.running.is_none());
+        let is_silent = !self.is_unsaved(database);
         self.autosave.started();
+        self.tidy_ms = None;
         let save = self.store.begin(&mut database.image_mut());
         let commit_seq = database.commit_seq();
-        self.running = Some(Running { save, commit_seq });
-        tell(event(AutosavePhase::Started, commit_seq));
+        self.running = Some(Running { save, commit_seq, is_silent });
+        if !is_silent {
+            tell(event(AutosavePhase::Started, commit_seq));
+        }
     }
 
     /// A part of the running save, if there is one; an error if it failed for good.
@@ -112,8 +127,10 @@ impl Persistence {
         bytes: usize,
         tell: Listener<'_>,
     ) -> Result<()> {
-        let Some(Running { save, commit_seq }) = &mut self.running else { return Ok(()) };
-        let commit_seq = *commit_seq;
+        let Some(Running { save, commit_seq, is_silent }) = &mut self.running else {
+            return Ok(());
+        };
+        let (commit_seq, is_silent) = (*commit_seq, *is_silent);
         match self.store.step(save, bytes) {
             Ok(false) => Ok(()),
             Ok(true) => {
@@ -122,13 +139,20 @@ impl Persistence {
                 self.saved_seq = commit_seq;
                 self.is_new = false;
                 self.has_saved = true;
-                self.autosave.saved();
-                tell(AutosaveEvent { bytes, ..event(AutosavePhase::Saved, commit_seq) });
+                self.tidy_ms = self.store.wants_compaction().then_some(now_ms + self.pause_ms);
+                if !is_silent {
+                    self.autosave.saved();
+                    tell(AutosaveEvent { bytes, ..event(AutosavePhase::Saved, commit_seq) });
+                }
                 Ok(())
             }
             Err(error) => {
                 if let Some(Running { save, .. }) = self.running.take() {
                     self.store.abandon(save, &mut database.image_mut());
+                }
+                if is_silent {
+                    // Nothing is lost; the next save goes on with it.
+                    return Ok(());
                 }
                 self.autosave.failed(now_ms);
                 let told = Some(error.clone().into());

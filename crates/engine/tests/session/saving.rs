@@ -316,6 +316,36 @@ fn a_store_that_somebody_else_changed_is_not_overwritten() {
 }
 
 #[test]
+fn a_file_that_is_mostly_empty_becomes_small_in_quiet_moments() {
+    let mut life = Life::open(InitRequest::default());
+    life.exec("create table t(a)");
+    life.exec(
+        "with recursive n(i) as (select 1 union all select i + 1 from n where i < 1000)
+         insert into t select randomblob(8000) from n",
+    );
+    life.call("save", request::Call::Save(Default::default()));
+    let large = life.disk.len();
+    assert!(large > 8_000_000);
+    life.exec("delete from t");
+    life.exec("vacuum");
+    life.log.clear();
+    life.wait(300);
+    life.wait(20_000);
+    life.shows(expect![[r#"
+        300 ms: started 4, saved 4
+        20000 ms: nothing
+    "#]]);
+    assert!(life.disk.len() < large / 5, "{} of {large}", life.disk.len());
+    assert_eq!(life.session.deadline(), None);
+    let mut life = life.killed(InitRequest::default());
+    life.exec("select count(*) from t");
+    life.shows(expect![[r#"
+        init: restored true [0/0]
+        select count(*) from t: ok [0] [0/0]
+    "#]]);
+}
+
+#[test]
 fn open_modes() {
     let mode = |mode: OpenMode| InitRequest { open_mode: mode.into(), ..Default::default() };
     let life = Life::open(mode(OpenMode::Open));
@@ -649,6 +679,10 @@ impl Disk {
 
     fn is_open(&self) -> bool {
         self.0.is_open.get()
+    }
+
+    fn len(&self) -> usize {
+        self.0.bytes.borrow().len()
     }
 
     /// Somebody else has it open.
