@@ -7,11 +7,12 @@
  */
 
 import assert from "node:assert/strict"
-import { existsSync, mkdtempSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
+import { transformSync } from "esbuild"
 import { bounded, Checks, launch, launchWithProfile, serve, watchedPage } from "./harness.mjs"
 import { killRenderers, Ledger, moment, underLoad } from "./load.mjs"
 import { bundle } from "./site.mjs"
@@ -25,7 +26,7 @@ async function main() {
   const cleanups = []
   try {
     const ledger = new Ledger()
-    const site = await serve({ "/pages/opfs.js": join(await bundle("opfs.ts", cleanups), "opfs.js"), "/pages/": join(here, "pages"), "/package/": dist }, ledger.answer)
+    const site = await serve({ "/pages/opfs.js": join(await bundle("opfs.ts", cleanups), "opfs.js"), "/pages/": join(here, "pages"), "/package/": dist }, (...request) => ledger.answer(...request) || readmeExample(...request))
     cleanups.unshift(site.close)
     const profile = mkdtempSync(join(tmpdir(), "lix-engine-profile-"))
     cleanups.push(() => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }))
@@ -65,6 +66,25 @@ async function onPage({ context, url }, name) {
 }
 
 const OUTSIDE = {
+  async "the README's examples print what their comments say"(world) {
+    const page = await tab(world)
+    await page.evaluate(async () => (await navigator.storage.getDirectory()).removeEntry("lix-engine", { recursive: true }).catch(() => {}))
+    for (const [index, code] of readmeExamples().entries()) {
+      const printed = await page.evaluate(async (url) => {
+        const lines = []
+        console.log = (...values) => lines.push(values.map((value) => (typeof value === "object" ? JSON.stringify(value) : String(value))).join(" "))
+        await import(url)
+        return lines
+      }, `/readme/${index}.js`)
+      const plain = (text) => text.replaceAll(/["'\s]/g, "")
+      const expected = [...code.matchAll(/console\.log\(.*\) \/\/ (.*)$/gm)].map(([, comment]) => plain(comment))
+      assert.ok(expected.length > 0)
+      assert.deepEqual(printed.map(plain), expected)
+    }
+    await page.close()
+    return `${readmeExamples().length} examples`
+  },
+
   async "two tabs: busy at once, busy after a wait, and open when the first one goes"(world) {
     const [first, second] = [await tab(world), await tab(world)]
     const path = "tabs.db"
@@ -254,6 +274,22 @@ const OUTSIDE = {
       await browser.close()
     }
   },
+}
+
+/** The examples that need OPFS; the others run in Node. */
+function readmeExamples() {
+  const readme = readFileSync(join(here, "../../README.md"), "utf8")
+  const found = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code).filter((code) => code.includes("createWorkerOpfsEngine"))
+  assert.ok(found.length >= 2, "no examples")
+  return found
+}
+
+function readmeExample(path, response) {
+  const index = /^\/readme\/(\d+)\.js$/.exec(path)?.[1]
+  if (index === undefined) return false
+  const { code } = transformSync(readmeExamples()[index].replaceAll('"lix-engine"', '"/package/standalone.js"'), { loader: "ts", format: "esm" })
+  response.writeHead(200, { "content-type": "text/javascript" }).end(code)
+  return true
 }
 
 /** Without waiting for `load`, which a page from the back/forward cache does not fire again. */
