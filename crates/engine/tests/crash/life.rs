@@ -1,0 +1,364 @@
+//! The lives of one database: sessions that work on it, one after another, each on what the one
+//! before left, with power cuts at every step. Beside the stored database runs one in memory that
+//! gets the same statements; it says what the content was after each commit.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use lix_engine_protocol::proto::{
+    AutosavePolicy, Durability, EngineError, InitRequest, OpenMode, request,
+};
+
+use crate::client::{Acknowledged, Client, Digest, bytes, digest};
+use crate::disk::{Chance, Disk, Fate};
+use crate::workload::Workload;
+
+/// Runs the lives of one seed. `Ok` says how many power cuts were looked at, `Err` what was found
+/// after one.
+pub(crate) fn run(seed: u64) -> Result<u64, String> {
+    let mut world = World {
+        chance: Chance::new(seed),
+        disk: Disk::with_content(vec![], seed),
+        history: History::default(),
+        sound: HashSet::new(),
+        cuts: 0,
+    };
+    let lives = 2 + world.chance.below(3);
+    for _ in 0..lives {
+        world.live()?;
+    }
+    Ok(world.cuts)
+}
+
+struct World {
+    chance: Chance,
+    disk: Disk,
+    history: History,
+    /// Images in which SQLite found nothing wrong.
+    sound: HashSet<Digest>,
+    cuts: u64,
+}
+
+/// What may be found.
+#[derive(Default)]
+struct History {
+    /// What the file held before the session; `None`: nothing.
+    before: Option<Digest>,
+    /// The content after each commit of the session, the first being what it started with.
+    commits: Vec<Digest>,
+}
+
+impl History {
+    fn allows(&self, found: Option<Digest>, acknowledged: Option<u64>) -> bool {
+        let newer = &self.commits[(acknowledged.unwrap_or(0) as usize).min(self.commits.len())..];
+        match found {
+            Some(found) if newer.contains(&found) => true,
+            found => acknowledged.is_none() && found == self.before,
+        }
+    }
+}
+
+/// The content of a disk after a power cut, and what had been acknowledged by then.
+type Cut = (Vec<u8>, Option<u64>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    None,
+    Failures,
+    /// Failures after which the system forgets what it has not written.
+    Forgetting,
+    FullForAWhile,
+}
+
+impl World {
+    fn live(&mut self) -> Result<(), String> {
+        let chance = &mut self.chance;
+        let workload = Workload::new(chance);
+        let trouble = match chance.below(8) {
+            0 => Trouble::Failures,
+            1 => Trouble::Forgetting,
+            2 => Trouble::FullForAWhile,
+            _ => Trouble::None,
+        };
+        let is_strict = chance.below(2) == 0;
+        let replaces = chance.below(8) == 0;
+        let policy =
+            AutosavePolicy { disabled: chance.below(10) == 0, debounce_ms: 50, max_delay_ms: 400 };
+        let seed_image = match chance.below(5) {
+            0 => Some(some_image(chance)?),
+            _ => None,
+        };
+
+        // What the last life left.
+        let held = self.look(self.disk.content(), None)?.map(|(found, image)| {
+            self.history.before = Some(found);
+            image
+        });
+        if held.is_none() {
+            self.history.before = None;
+        }
+        let held = held.filter(|_| !replaces);
+        let mut mirror = Client::in_memory();
+        let start = held.clone().or_else(|| seed_image.clone());
+        mirror
+            .init(OpenMode::OpenOrCreate, start, InitRequest::default())
+            .map_err(|error| format!("the mirror: {error:?}"))?;
+        self.history.commits = vec![image_of(&mut mirror)?];
+
+        let mut client = Client::on(&self.disk, self.chance.next());
+        let acknowledged = client.acknowledged();
+        if held.is_some() {
+            // It is stored already.
+            acknowledged.set(Some(0));
+        }
+        let cuts = self.watch(&acknowledged, workload.is_large());
+        self.make_trouble(trouble);
+        let durability = if is_strict { Durability::Strict } else { Durability::Relaxed };
+        let init = InitRequest {
+            autosave: Some(policy),
+            durability: durability.into(),
+            ..Default::default()
+        };
+        let mode = if replaces { OpenMode::Replace } else { OpenMode::OpenOrCreate };
+        let opened = client.init(mode, if held.is_some() { None } else { seed_image }, init);
+        if policy.disabled && held.is_none() {
+            // Nothing is stored until it is saved.
+            acknowledged.set(None);
+        }
+        self.check(&cuts)?;
+        match opened {
+            Ok(()) => self.work(&mut client, &mut mirror, &workload, &cuts, is_strict)?,
+            Err(error) if is_storage(&error) && trouble != Trouble::None => {}
+            Err(error) => return Err(format!("init failed: {error:?}")),
+        }
+
+        // The end of it.
+        let end = self.chance.below(4);
+        if end == 0 {
+            let _ = client.call(request::Call::Close(Default::default()), None);
+            self.check(&cuts)?;
+        }
+        drop(client);
+        self.disk.calm();
+        if end == 3 && trouble != Trouble::Forgetting {
+            // The process dies, the system does not: the next one reads what is not flushed yet.
+            let found = self.look(self.disk.content(), acknowledged.get())?;
+            self.history = History {
+                before: None,
+                commits: found.map(|(found, _)| found).into_iter().collect(),
+            };
+        } else {
+            let left = self.disk.cut(&mut self.chance);
+            let found = self.look(left.clone(), acknowledged.get())?;
+            self.history = History {
+                before: None,
+                commits: found.map(|(found, _)| found).into_iter().collect(),
+            };
+            self.disk = Disk::with_content(left, self.chance.next());
+        }
+        Ok(())
+    }
+
+    fn work(
+        &mut self,
+        client: &mut Client,
+        mirror: &mut Client,
+        workload: &Workload,
+        cuts: &Rc<RefCell<Vec<Cut>>>,
+        is_strict: bool,
+    ) -> Result<(), String> {
+        let mut is_suspended = false;
+        for _ in 0..5 + self.chance.below(60) {
+            match self.chance.below(20) {
+                0 => {
+                    let _ = client.save();
+                }
+                1 => {
+                    // Autosaves become due; a large one is left half done at times.
+                    client.wait(self.chance.below(500) as u64);
+                    for _ in 0..self.chance.below(5) {
+                        client.step();
+                    }
+                }
+                2 if is_suspended => {
+                    match client.call(request::Call::Resume(Default::default()), None) {
+                        Ok(_) => is_suspended = false,
+                        Err(error) if error.reason.starts_with("STORAGE_F") => {}
+                        Err(error) => return Err(format!("resume: {error:?}")),
+                    }
+                }
+                2 if self.chance.below(2) == 0 => {
+                    let suspended = client.call(request::Call::Suspend(Default::default()), None);
+                    suspended.map_err(|error| format!("suspend: {error:?}"))?;
+                    is_suspended = true;
+                }
+                _ => {
+                    let in_transaction = client.state().in_transaction;
+                    let commit_seq = client.state().commit_seq;
+                    let (sql, params) = workload.statement(&mut self.chance, in_transaction);
+                    let expected = mirror.exec(&sql, params.clone());
+                    if mirror.state().commit_seq as usize == self.history.commits.len() {
+                        let image = image_of(mirror)?;
+                        self.history.commits.push(image);
+                    }
+                    let result = client.exec(&sql, params);
+                    let reasons = [&result, &expected]
+                        .map(|result| result.as_ref().err().map(|error| error.reason.as_str()));
+                    let is_unsaved = matches!(&result, Err(error) if is_storage(error));
+                    if reasons[0] != reasons[1] && !(is_strict && is_unsaved) {
+                        return Err(format!("{sql}: {reasons:?}"));
+                    }
+                    let states = [client.state(), mirror.state()]
+                        .map(|state| (state.in_transaction, state.commit_seq));
+                    if states[0] != states[1] {
+                        return Err(format!("{sql}: {states:?}"));
+                    }
+                    let is_waited_for = is_strict && !is_suspended && result.is_ok();
+                    let has_committed = client.state().commit_seq > commit_seq;
+                    if is_waited_for
+                        && has_committed
+                        && client.state().saved_seq < client.state().commit_seq
+                    {
+                        return Err(format!("{sql}: answered before it was stored"));
+                    }
+                }
+            }
+            self.check(cuts)?;
+        }
+        Ok(())
+    }
+
+    /// Cuts the power after every operation of the disk.
+    fn watch(&mut self, acknowledged: &Acknowledged, is_large: bool) -> Rc<RefCell<Vec<Cut>>> {
+        let cuts: Rc<RefCell<Vec<Cut>>> = Rc::default();
+        let (seen, acknowledged) = (cuts.clone(), acknowledged.clone());
+        let mut chance = Chance::new(self.chance.next());
+        self.disk.observe(move |power| {
+            // Looking into a large one takes its time.
+            if !is_large || chance.below(3) == 0 {
+                seen.borrow_mut().push((power.cut(&mut chance), acknowledged.get()));
+            }
+        });
+        cuts
+    }
+
+    fn make_trouble(&mut self, trouble: Trouble) {
+        let mut chance = Chance::new(self.chance.next());
+        let mut full = 0;
+        self.disk.set_fate(move |_| match trouble {
+            Trouble::None => Fate::Works,
+            Trouble::Failures if chance.below(25) == 0 => Fate::Fails,
+            Trouble::Forgetting if chance.below(25) == 0 => Fate::FailsForGood,
+            Trouble::FullForAWhile if full > 0 => {
+                full -= 1;
+                Fate::Full
+            }
+            Trouble::FullForAWhile if chance.below(60) == 0 => {
+                full = chance.below(8);
+                Fate::Full
+            }
+            _ => Fate::Works,
+        });
+    }
+
+    fn check(&mut self, cuts: &RefCell<Vec<Cut>>) -> Result<(), String> {
+        let cuts: Vec<Cut> = cuts.borrow_mut().drain(..).collect();
+        for (content, acknowledged) in cuts {
+            self.look(content, acknowledged)?;
+        }
+        Ok(())
+    }
+
+    /// Opens what a power cut left, holds it against what may be there, and at times goes on from
+    /// it until the next cut.
+    fn look(
+        &mut self,
+        content: Vec<u8>,
+        acknowledged: Option<u64>,
+    ) -> Result<Option<(Digest, Bytes)>, String> {
+        self.cuts += 1;
+        let disk = Disk::with_content(content, self.cuts);
+        let mut client = Client::on(&disk, self.cuts);
+        let found = match client.init(OpenMode::Open, None, InitRequest::default()) {
+            Ok(()) => Some(client.export().map_err(|error| format!("export: {error:?}"))?),
+            Err(error) if error.reason == "STORAGE_MISSING" => None,
+            Err(error) => return Err(format!("after a cut it does not open: {}", error.message)),
+        };
+        let seen = found.as_ref().map(digest);
+        if !self.history.allows(seen, acknowledged) {
+            let at = self.history.commits.iter().position(|commit| Some(*commit) == seen);
+            return Err(format!(
+                "after a cut it holds commit {at:?}; acknowledged was {acknowledged:?} of {}",
+                self.history.commits.len() - 1
+            ));
+        }
+        let (Some(found), Some(seen)) = (found, seen) else { return Ok(None) };
+        if self.sound.insert(seen) && !client.is_sound() {
+            return Err("after a cut SQLite finds damage".into());
+        }
+        if self.chance.below(4) == 0 {
+            self.go_on(client, &disk, seen)?;
+        }
+        Ok(Some((seen, bytes(&found))))
+    }
+
+    /// What survived a cut can be written to, and survives the next one.
+    fn go_on(&mut self, mut client: Client, disk: &Disk, found: Digest) -> Result<(), String> {
+        let mut states = vec![found];
+        let cuts: Rc<RefCell<Vec<Cut>>> = Rc::default();
+        let (seen, acknowledged) = (cuts.clone(), client.acknowledged());
+        let mut chance = Chance::new(self.chance.next());
+        disk.observe(move |power| {
+            if chance.below(3) == 0 {
+                seen.borrow_mut().push((power.cut(&mut chance), acknowledged.get()));
+            }
+        });
+        for sql in ["create table if not exists went_on(x)", "insert into went_on values (1)"] {
+            let before = client.state().commit_seq;
+            client.exec(sql, vec![]).map_err(|error| format!("after a cut: {sql}: {error:?}"))?;
+            if client.state().commit_seq > before {
+                // An export saves first.
+                states.push(image_of(&mut client)?);
+            }
+        }
+        let history = History { before: None, commits: states };
+        let last = (disk.cut(&mut self.chance), client.acknowledged().get());
+        for (content, acknowledged) in cuts.take().into_iter().chain([last]) {
+            self.cuts += 1;
+            let mut client = Client::on(&Disk::with_content(content, 0), self.cuts);
+            client
+                .init(OpenMode::Open, None, InitRequest::default())
+                .map_err(|error| format!("after a second cut: {}", error.message))?;
+            if !history.allows(Some(image_of(&mut client)?), acknowledged) {
+                return Err("a second cut lost what was acknowledged".into());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn image_of(client: &mut Client) -> Result<Digest, String> {
+    client.export().map(|image| digest(&image)).map_err(|error| format!("export: {error:?}"))
+}
+
+/// A database from elsewhere.
+fn some_image(chance: &mut Chance) -> Result<Bytes, String> {
+    let mut client = Client::in_memory();
+    let filled = client.init(OpenMode::OpenOrCreate, None, InitRequest::default()).and_then(|()| {
+        client.exec("create table t0(id integer primary key, a, b)", vec![])?;
+        let sql = format!(
+            "insert into t0 with n(x) as (select 1 union all select x + 1 from n limit {}) \
+             select x, x, zeroblob(1000) from n",
+            1 + chance.below(200)
+        );
+        client.exec(&sql, vec![])?;
+        client.export()
+    });
+    filled.map(|image| bytes(&image)).map_err(|error| format!("seed: {error:?}"))
+}
+
+fn is_storage(error: &EngineError) -> bool {
+    error.reason.starts_with("STORAGE_")
+}
