@@ -38,16 +38,15 @@ export function standingOf(engine: LixEngine, shouldStay: boolean): Standing {
       ...(lastSaveError && { notice: `${lastSaveError.message}. What you change now is in this tab only; it is saved as soon as the file can be had again.` }),
     }
   }
-  if (saving) return { state: "saving", text: "Saving…", title: `Writing commit ${status.commitSeq} to ${path}.` }
-  if (lastSaveError) {
-    return {
-      state: "failed",
-      text: "Not saved",
-      title: `Saved up to commit ${status.savedSeq} of ${status.commitSeq}.`,
-      notice: `The last save failed: ${lastSaveError.reason}, ${lastSaveError.message}. Nothing is lost while this tab is open, and the engine tries again by itself.`,
-      action: { id: "save-now", label: "Try now", run: () => void engine.save().catch(() => {}) },
-    }
-  }
+  // It stays readable while the engine tries again.
+  const problem: Pick<Standing, "notice" | "action"> = lastSaveError
+    ? {
+        notice: `The last save failed: ${lastSaveError.reason}, ${lastSaveError.message}. Nothing is lost while this tab is open, and the engine tries again by itself.`,
+        action: { id: "save-now", label: "Try now", run: () => void engine.save().catch(() => {}) },
+      }
+    : {}
+  if (saving) return { state: "saving", text: "Saving…", title: `Writing commit ${status.commitSeq} to ${path}.`, ...problem }
+  if (lastSaveError) return { state: "failed", text: "Not saved", title: `Saved up to commit ${status.savedSeq} of ${status.commitSeq}.`, ...problem }
   if (unsaved) return { state: "unsaved", text: "Not saved yet", title: `Commit ${status.commitSeq} is saved in a moment.` }
   const text = engine.state.inTransaction ? "Saved up to the transaction" : "Saved"
   return { state: "saved", text, title: `${path}: ${lastWrite(status)} ${promise(status)}` }
