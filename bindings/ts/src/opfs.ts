@@ -48,8 +48,8 @@ export async function takeLock(path: string, waitMs: number): Promise<PathLock> 
         const release = async () => {
           letGo()
           await gone
-          // Asked over the same connection, the browser has let go before it answers.
-          await locks.query()
+          // Asked over the same connection, the browser has let go before it answers. If it never does, nobody waits for ever.
+          await Promise.race([locks.query().catch(() => {}), pause(RELEASE_MS)])
         }
         resolve({ release, isReal: true })
       })
@@ -145,13 +145,17 @@ async function openHandle(root: FileSystemDirectoryHandle, path: string, create:
       const passes = RETRIED.includes(name) || (create && name === "NotFoundError")
       if (!passes || performance.now() > until) throw failed(path, error)
     }
-    await new Promise((resolve) => setTimeout(resolve, pauseMs))
+    await pause(pauseMs)
   }
 }
 
 /** What file handles can do in workers only, and TypeScript knows only there. */
 interface WorkerFileHandle extends FileSystemFileHandle {
   createSyncAccessHandle(): Promise<SyncFile>
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
 function utf8Length(text: string): number {
@@ -167,3 +171,4 @@ const RETRIED = ["NoModificationAllowedError", "InvalidStateError"]
 const HANDLE_MS = 5_000
 /** The same without locks, when it could as well be somebody who stays. */
 const HANDLE_ALONE_MS = 500
+const RELEASE_MS = 1_000

@@ -298,7 +298,7 @@ interface Message {
 
 function letGo({ file, release }: OpenedFile): void {
   file.close()
-  void release()
+  release().catch(() => {})
 }
 
 /** What is no envelope becomes bytes that are no frame, and the engine says so. */
