@@ -53,8 +53,8 @@ pub(crate) struct Store {
     must_flush: bool,
     /// The place of the next record holds one whose content is not all there.
     is_followed: bool,
-    /// The checksum of the record last written to the place of the next one.
-    attempted: Option<u64>,
+    /// The checksums of the records that may have come to the place of the next one.
+    attempted: Vec<u64>,
     /// The image to be saved has nothing in common with what is stored.
     is_unrelated: bool,
     /// Compaction has done what it can.
@@ -82,6 +82,7 @@ pub(crate) struct Save {
 
 impl Store {
     /// Looks at what the file holds and writes nothing. No image: nothing was ever saved in it.
+    /// What is found is durable, also if the process that wrote it died before it was.
     pub(crate) fn open(
         mut file: Box<dyn StorageFile>,
         platform: &dyn Platform,
@@ -91,7 +92,9 @@ impl Store {
             Found::Other { why, .. } => Err(why),
             Found::Stored(stored) => {
                 let image = recover::load(&mut *file, &stored.state)?;
-                Ok((Self::stored(file, *stored)?, Some(image)))
+                let mut store = Self::stored(file, *stored)?;
+                store.flush_found()?;
+                Ok((store, Some(image)))
             }
         }
     }
@@ -340,8 +343,7 @@ struct Position {
     end: u64,
     last_record: Option<u32>,
     next: u32,
-    /// The checksum of the record last written to the place of the next one.
-    attempted: Option<u64>,
+    attempted: Vec<u64>,
 }
 
 /// A file is where it was let go.
@@ -373,7 +375,7 @@ impl Position {
         // A save of ours that seemed to fail may have been stored all the same. Then nobody may
         // have gone on from it.
         let after = (&record.id, record.seq, sum);
-        let is_ours = self.attempted == Some(sum)
+        let is_ours = self.attempted.contains(&sum)
             && recover::record_after(file, record.next, after)?.is_none();
         Ok(is_ours.then_some(AtPosition { is_followed: false }))
     }
@@ -468,7 +470,7 @@ impl Store {
         (store.slots, store.space, store.is_followed) = (slots, space, is_followed);
         (store.tail, store.limbo) = (tail, tail.into_iter().collect());
         // A process may have died between writing and flushing what was just read.
-        store.must_flush = !acts(Mutant::TrustRecovered);
+        store.must_flush = true;
         Ok(store)
     }
 
@@ -511,7 +513,7 @@ impl Store {
             tail: None,
             must_flush: false,
             is_followed: false,
-            attempted: None,
+            attempted: vec![],
             is_unrelated: false,
             is_compact: false,
         })
@@ -525,7 +527,7 @@ impl Store {
             end: self.state.end,
             last_record: self.state.records.last().copied(),
             next: self.state.next,
-            attempted: self.attempted,
+            attempted: self.attempted.clone(),
         }
     }
 }

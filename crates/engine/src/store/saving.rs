@@ -16,10 +16,7 @@ use crate::mutants::{Mutant, acts};
 impl Store {
     /// Before anything is written: what earlier saves, or an earlier process, left to be done.
     pub(super) fn prepare(&mut self, save: &mut Save) -> Result<()> {
-        if self.must_flush {
-            self.flush()?;
-            self.must_flush = false;
-        }
+        self.flush_found()?;
         if self.is_followed {
             // Content that is written now could complete it.
             self.write(save, self.state.next, &[0; BLOCK])?;
@@ -38,6 +35,15 @@ impl Store {
         if let Slots::Second { slot, is_written: false } = self.slots {
             self.write_second(save, slot)?;
         }
+        Ok(())
+    }
+
+    /// Makes durable what was found in the file.
+    pub(super) fn flush_found(&mut self) -> Result<()> {
+        if self.must_flush && !acts(Mutant::TrustRecovered) {
+            self.flush()?;
+        }
+        self.must_flush = false;
         Ok(())
     }
 
@@ -70,7 +76,7 @@ impl Store {
         };
         let record = record.encode();
         let end = stamp_of(&record);
-        self.attempted = Some(end);
+        self.attempted.push(end);
 
         let content = std::mem::replace(&mut save.content, Content::Copied(vec![]));
         let mut writes: Vec<(u32, &[u8])> = save
@@ -299,7 +305,7 @@ impl Store {
     }
 
     fn saved(&mut self) {
-        self.attempted = None;
+        self.attempted.clear();
         self.is_unrelated = false;
         self.is_compact = false;
     }

@@ -31,7 +31,7 @@ pub(crate) struct Client {
     state: SessionState,
 }
 
-/// The newest commit that the engine said is stored; none before `init` was answered.
+/// The newest commit that the engine said is stored.
 pub(crate) type Acknowledged = Rc<Cell<Option<u64>>>;
 
 /// What an image is recognised by.
@@ -218,28 +218,20 @@ fn watching<'a>(
         let Effect::Send { frame, .. } = &effect else { return effects.push((effect, None)) };
         let frame = Frame::decode(frame.as_slice()).expect("an engine's frame parses");
         let said = match &frame.body {
-            Some(frame::Body::Response(response)) => match response.outcome {
-                Some(response::Outcome::Init(_)) => Some(0),
-                _ => response.state.map(|state| state.saved_seq),
+            Some(frame::Body::Response(response)) => match &response.outcome {
+                // New content is told to be stored by an event.
+                Some(response::Outcome::Init(init)) => init.restored.then_some(0),
+                _ => response.state.map(|state| state.saved_seq).filter(|seq| *seq > 0),
             },
             Some(frame::Body::Event(event)) => match &event.kind {
-                Some(event::Kind::Autosave(autosave))
-                    if autosave.phase() == AutosavePhase::Saved =>
-                {
-                    Some(autosave.commit_seq)
+                Some(event::Kind::Autosave(saved)) if saved.phase() == AutosavePhase::Saved => {
+                    Some(saved.commit_seq)
                 }
                 _ => None,
             },
             _ => None,
         };
-        // Before `init` is answered it may still fail.
-        let is_init = matches!(
-            &frame.body,
-            Some(frame::Body::Response(Response { outcome: Some(response::Outcome::Init(_)), .. }))
-        );
-        if let Some(said) = said.filter(|_| is_init || acknowledged.get().is_some()) {
-            acknowledged.set(acknowledged.get().max(Some(said)));
-        }
+        acknowledged.set(acknowledged.get().max(said));
         effects.push((effect, Some(frame)));
     }
 }

@@ -16,12 +16,13 @@ use crate::disk::{Chance, Disk, Fate};
 use crate::workload::Workload;
 
 /// Runs the lives of one seed. `Ok` says how many power cuts were looked at, `Err` what was found
-/// after one.
-pub(crate) fn run(seed: u64) -> Result<u64, String> {
+/// after one. With `is_told`, it says what it does.
+pub(crate) fn run(seed: u64, is_told: bool) -> Result<u64, String> {
     let mut world = World {
+        is_told,
         chance: Chance::new(seed),
         disk: Disk::with_content(vec![], seed),
-        history: History::default(),
+        history: History { before: vec![None], commits: vec![] },
         sound: HashSet::new(),
         cuts: 0,
     };
@@ -33,6 +34,7 @@ pub(crate) fn run(seed: u64) -> Result<u64, String> {
 }
 
 struct World {
+    is_told: bool,
     chance: Chance,
     disk: Disk,
     history: History,
@@ -42,28 +44,29 @@ struct World {
 }
 
 /// What may be found.
-#[derive(Default)]
 struct History {
-    /// What the file held before the session; `None`: nothing.
-    before: Option<Digest>,
+    /// What may be there as long as the session has not said that anything is stored; `None` is
+    /// nothing.
+    before: Vec<Option<Digest>>,
     /// The content after each commit of the session, the first being what it started with.
     commits: Vec<Digest>,
 }
 
 impl History {
-    fn allows(&self, found: Option<Digest>, acknowledged: Option<u64>) -> bool {
-        let newer = &self.commits[(acknowledged.unwrap_or(0) as usize).min(self.commits.len())..];
-        match found {
-            Some(found) if newer.contains(&found) => true,
-            found => acknowledged.is_none() && found == self.before,
+    fn allowed(&self, acknowledged: Option<u64>) -> Vec<Option<Digest>> {
+        let from = acknowledged.unwrap_or(0) as usize;
+        let mut allowed: Vec<_> = self.commits.iter().skip(from).copied().map(Some).collect();
+        if acknowledged.is_none() {
+            allowed.extend(&self.before);
         }
+        allowed
     }
 }
 
 /// The content of a disk after a power cut, and what had been acknowledged by then.
 type Cut = (Vec<u8>, Option<u64>);
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trouble {
     None,
     Failures,
@@ -91,14 +94,7 @@ impl World {
             _ => None,
         };
 
-        // What the last life left.
-        let held = self.look(self.disk.content(), None)?.map(|(found, image)| {
-            self.history.before = Some(found);
-            image
-        });
-        if held.is_none() {
-            self.history.before = None;
-        }
+        let held = self.look(self.disk.content(), None)?.map(|(_, image)| image);
         let held = held.filter(|_| !replaces);
         let mut mirror = Client::in_memory();
         let start = held.clone().or_else(|| seed_image.clone());
@@ -107,12 +103,15 @@ impl World {
             .map_err(|error| format!("the mirror: {error:?}"))?;
         self.history.commits = vec![image_of(&mut mirror)?];
 
+        self.tell(|| {
+            format!(
+                "a life: {trouble:?}, strict {is_strict}, replaces {replaces}, autosave {}, before \
+                 {:x?}, starts with {:x?}",
+                !policy.disabled, self.history.before, self.history.commits
+            )
+        });
         let mut client = Client::on(&self.disk, self.chance.next());
         let acknowledged = client.acknowledged();
-        if held.is_some() {
-            // It is stored already.
-            acknowledged.set(Some(0));
-        }
         let cuts = self.watch(&acknowledged, workload.is_large());
         self.make_trouble(trouble);
         let durability = if is_strict { Durability::Strict } else { Durability::Relaxed };
@@ -123,10 +122,6 @@ impl World {
         };
         let mode = if replaces { OpenMode::Replace } else { OpenMode::OpenOrCreate };
         let opened = client.init(mode, if held.is_some() { None } else { seed_image }, init);
-        if policy.disabled && held.is_none() {
-            // Nothing is stored until it is saved.
-            acknowledged.set(None);
-        }
         self.check(&cuts)?;
         match opened {
             Ok(()) => self.work(&mut client, &mut mirror, &workload, &cuts, is_strict)?,
@@ -136,6 +131,7 @@ impl World {
 
         // The end of it.
         let end = self.chance.below(4);
+        self.tell(|| format!("ends by way {end}"));
         if end == 0 {
             let _ = client.call(request::Call::Close(Default::default()), None);
             self.check(&cuts)?;
@@ -143,19 +139,16 @@ impl World {
         drop(client);
         self.disk.calm();
         if end == 3 && trouble != Trouble::Forgetting {
-            // The process dies, the system does not: the next one reads what is not flushed yet.
-            let found = self.look(self.disk.content(), acknowledged.get())?;
-            self.history = History {
-                before: None,
-                commits: found.map(|(found, _)| found).into_iter().collect(),
-            };
+            // The process dies, the system does not: the next one reads what is not flushed yet,
+            // and until it says otherwise a power cut may take that away.
+            self.look(self.disk.content(), acknowledged.get())?;
+            let before = self.history.allowed(acknowledged.get());
+            self.history = History { before, commits: vec![] };
         } else {
             let left = self.disk.cut(&mut self.chance);
             let found = self.look(left.clone(), acknowledged.get())?;
-            self.history = History {
-                before: None,
-                commits: found.map(|(found, _)| found).into_iter().collect(),
-            };
+            let before = vec![found.map(|(found, _)| found)];
+            self.history = History { before, commits: vec![] };
             self.disk = Disk::with_content(left, self.chance.next());
         }
         Ok(())
@@ -173,7 +166,8 @@ impl World {
         for _ in 0..5 + self.chance.below(60) {
             match self.chance.below(20) {
                 0 => {
-                    let _ = client.save();
+                    let saved = client.save();
+                    self.tell(|| format!("save: {saved:?}"));
                 }
                 1 => {
                     // Autosaves become due; a large one is left half done at times.
@@ -181,8 +175,10 @@ impl World {
                     for _ in 0..self.chance.below(5) {
                         client.step();
                     }
+                    self.tell(|| "time passes".into());
                 }
                 2 if is_suspended => {
+                    self.tell(|| "resume".into());
                     match client.call(request::Call::Resume(Default::default()), None) {
                         Ok(_) => is_suspended = false,
                         Err(error) if error.reason.starts_with("STORAGE_F") => {}
@@ -193,6 +189,7 @@ impl World {
                     let suspended = client.call(request::Call::Suspend(Default::default()), None);
                     suspended.map_err(|error| format!("suspend: {error:?}"))?;
                     is_suspended = true;
+                    self.tell(|| "suspend".into());
                 }
                 _ => {
                     let in_transaction = client.state().in_transaction;
@@ -206,6 +203,11 @@ impl World {
                     let result = client.exec(&sql, params);
                     let reasons = [&result, &expected]
                         .map(|result| result.as_ref().err().map(|error| error.reason.as_str()));
+                    self.tell(|| {
+                        let commits = &self.history.commits;
+                        let at = (commits.len() - 1, commits.last());
+                        format!("{sql}: {reasons:?}, {:?}, {at:x?}", client.state())
+                    });
                     let is_unsaved = matches!(&result, Err(error) if is_storage(error));
                     if reasons[0] != reasons[1] && !(is_strict && is_unsaved) {
                         return Err(format!("{sql}: {reasons:?}"));
@@ -263,6 +265,12 @@ impl World {
         });
     }
 
+    fn tell(&self, what: impl FnOnce() -> String) {
+        if self.is_told {
+            println!("{}", what());
+        }
+    }
+
     fn check(&mut self, cuts: &RefCell<Vec<Cut>>) -> Result<(), String> {
         let cuts: Vec<Cut> = cuts.borrow_mut().drain(..).collect();
         for (content, acknowledged) in cuts {
@@ -287,11 +295,12 @@ impl World {
             Err(error) => return Err(format!("after a cut it does not open: {}", error.message)),
         };
         let seen = found.as_ref().map(digest);
-        if !self.history.allows(seen, acknowledged) {
-            let at = self.history.commits.iter().position(|commit| Some(*commit) == seen);
+        let allowed = self.history.allowed(acknowledged);
+        if !allowed.contains(&seen) {
             return Err(format!(
-                "after a cut it holds commit {at:?}; acknowledged was {acknowledged:?} of {}",
-                self.history.commits.len() - 1
+                "after a cut it holds {seen:x?}; acknowledged was commit {acknowledged:?}, which \
+                 allows {allowed:x?} of {:x?}",
+                self.history.commits
             ));
         }
         let (Some(found), Some(seen)) = (found, seen) else { return Ok(None) };
@@ -323,7 +332,7 @@ impl World {
                 states.push(image_of(&mut client)?);
             }
         }
-        let history = History { before: None, commits: states };
+        let history = History { before: vec![Some(found)], commits: states };
         let last = (disk.cut(&mut self.chance), client.acknowledged().get());
         for (content, acknowledged) in cuts.take().into_iter().chain([last]) {
             self.cuts += 1;
@@ -331,7 +340,7 @@ impl World {
             client
                 .init(OpenMode::Open, None, InitRequest::default())
                 .map_err(|error| format!("after a second cut: {}", error.message))?;
-            if !history.allows(Some(image_of(&mut client)?), acknowledged) {
+            if !history.allowed(acknowledged).contains(&Some(image_of(&mut client)?)) {
                 return Err("a second cut lost what was acknowledged".into());
             }
         }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Seeds are tried one after another from `--seed` on until so many cuts were looked at; with
-//! `--only`, just that one. With `--mutant` the engine makes a mistake, which has to be noticed.
+//! `--only`, just that one, which tells what it does. With `--mutant` the engine makes a mistake, which has to be noticed.
 
 mod client;
 mod disk;
@@ -118,7 +118,8 @@ fn simulate(options: &Options) -> Report {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let outcome = catch_unwind(AssertUnwindSafe(|| life::run(seed)));
+                    let outcome =
+                        catch_unwind(AssertUnwindSafe(|| life::run(seed, options.is_only)));
                     let outcome = outcome.unwrap_or_else(|panic| Err(describe(&*panic)));
                     let seen = match outcome {
                         Ok(seen) => cuts.fetch_add(seen, Ordering::Relaxed) + seen,
