@@ -14,11 +14,13 @@ pub(crate) enum Mutant {
     EarlySwitch,
     /// Blocks that a save replaces are free while it is still being written.
     EarlyReuse,
+    /// The file is cut off before the blocks that were moved to its front are durable there.
+    EarlyTrim,
     /// Both header slots are overwritten at once.
     OneHeader,
     /// What a dead process left unflushed is built upon without a flush.
     TrustRecovered,
-    /// A save of which the header may or may not be stored is forgotten.
+    /// A save whose header may or may not be stored counts as not stored.
     ForgetSwitch,
 }
 
@@ -45,6 +47,7 @@ mod enabled {
         "no-flush",
         "early-switch",
         "early-reuse",
+        "early-trim",
         "one-header",
         "trust-recovered",
         "forget-switch",

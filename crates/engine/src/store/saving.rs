@@ -92,6 +92,9 @@ impl Store {
         } else {
             writes.push((self.state.next, &record[..]));
             self.write_all(save, writes)?;
+            if acts(Mutant::EarlyTrim) {
+                self.trim_early(save)?;
+            }
             self.trim()?;
             self.flush()?;
         }
@@ -219,6 +222,11 @@ impl Store {
             self.write_tail(save, &header)?;
         }
 
+        if acts(Mutant::ForgetSwitch) {
+            self.write(save, 0, &header.encode(Place::Slot)[..])?;
+            self.flush()?;
+        }
+
         // From here on it is not known which of the two states a power cut would leave. The new
         // one counts, and all that the old one needs stays in place until the new one is durable.
         save.taken.clear();
@@ -257,10 +265,6 @@ impl Store {
 
         if acts(Mutant::OneHeader) {
             self.write_second(save, 1 - slot)?;
-        }
-        if acts(Mutant::ForgetSwitch) {
-            self.slots = Slots::second(1 - slot);
-            self.release_limbo();
         }
         self.write_first(save, slot)?;
         if let Slots::Second { slot, .. } = self.slots {
@@ -411,6 +415,21 @@ impl Store {
             Some(file) => Ok(&mut **file),
             None => Err(Error::new(Reason::StorageFailed, "the storage is let go")),
         }
+    }
+
+    /// As if what the save replaces were free before the save is durable.
+    fn trim_early(&mut self, save: &Save) -> Result<()> {
+        let replaced: Vec<u32> = save
+            .entries
+            .iter()
+            .filter_map(|entry| self.state.files.get(entry.image as usize).copied())
+            .collect();
+        self.free(replaced.iter().copied());
+        self.trim()?;
+        for block in replaced {
+            self.space.mark(block);
+        }
+        Ok(())
     }
 
     fn free_early(&mut self, save: &Save) {

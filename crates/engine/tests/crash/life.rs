@@ -73,29 +73,33 @@ enum Trouble {
     /// Failures after which the system forgets what it has not written.
     Forgetting,
     FullForAWhile,
+    /// The process dies somewhere within a save.
+    Killed,
 }
 
 impl World {
     fn live(&mut self) -> Result<(), String> {
         let chance = &mut self.chance;
-        let workload = Workload::new(chance);
+        let mut workload = Workload::new(chance);
         let trouble = match chance.below(8) {
             0 => Trouble::Failures,
             1 => Trouble::Forgetting,
             2 => Trouble::FullForAWhile,
+            3 => Trouble::Killed,
             _ => Trouble::None,
         };
         let is_strict = chance.below(2) == 0;
-        let replaces = chance.below(8) == 0;
+        let replaces = chance.below(8) == 0 || workload.seed_rows > 0;
         let policy =
             AutosavePolicy { disabled: chance.below(10) == 0, debounce_ms: 50, max_delay_ms: 400 };
         let seed_image = match chance.below(5) {
-            0 => Some(some_image(chance)?),
+            _ if workload.seed_rows > 0 => Some(some_image(workload.seed_rows)?),
+            0 => Some(some_image(1 + chance.below(200))?),
             _ => None,
         };
 
         let held = self.look(self.disk.content(), None)?.map(|(_, image)| image);
-        let held = held.filter(|_| !replaces);
+        let held = held.filter(|_| !replaces && workload.seed_rows == 0);
         let mut mirror = Client::in_memory();
         let start = held.clone().or_else(|| seed_image.clone());
         mirror
@@ -124,13 +128,13 @@ impl World {
         let opened = client.init(mode, if held.is_some() { None } else { seed_image }, init);
         self.check(&cuts)?;
         match opened {
-            Ok(()) => self.work(&mut client, &mut mirror, &workload, &cuts, is_strict)?,
+            Ok(()) => self.work(&mut client, &mut mirror, &mut workload, &cuts, is_strict)?,
             Err(error) if is_storage(&error) && trouble != Trouble::None => {}
             Err(error) => return Err(format!("init failed: {error:?}")),
         }
 
         // The end of it.
-        let end = self.chance.below(4);
+        let end = if trouble == Trouble::Killed { 3 } else { self.chance.below(4) };
         self.tell(|| format!("ends by way {end}"));
         if end == 0 {
             let _ = client.call(request::Call::Close(Default::default()), None);
@@ -158,7 +162,7 @@ impl World {
         &mut self,
         client: &mut Client,
         mirror: &mut Client,
-        workload: &Workload,
+        workload: &mut Workload,
         cuts: &Rc<RefCell<Vec<Cut>>>,
         is_strict: bool,
     ) -> Result<(), String> {
@@ -249,10 +253,13 @@ impl World {
     fn make_trouble(&mut self, trouble: Trouble) {
         let mut chance = Chance::new(self.chance.next());
         let mut full = 0;
+        let rate = [6, 25][chance.below(2)];
+        let longest = [12, 100][chance.below(2)];
+        let mut left = 1 + chance.below(longest);
         self.disk.set_fate(move |_| match trouble {
             Trouble::None => Fate::Works,
-            Trouble::Failures if chance.below(25) == 0 => Fate::Fails,
-            Trouble::Forgetting if chance.below(25) == 0 => Fate::FailsForGood,
+            Trouble::Failures if chance.below(rate) == 0 => Fate::Fails,
+            Trouble::Forgetting if chance.below(rate) == 0 => Fate::FailsForGood,
             Trouble::FullForAWhile if full > 0 => {
                 full -= 1;
                 Fate::Full
@@ -260,6 +267,11 @@ impl World {
             Trouble::FullForAWhile if chance.below(60) == 0 => {
                 full = chance.below(8);
                 Fate::Full
+            }
+            Trouble::Killed => {
+                // Nothing reaches the disk any more.
+                left = left.saturating_sub(1);
+                if left == 0 { Fate::Full } else { Fate::Works }
             }
             _ => Fate::Works,
         });
@@ -353,14 +365,13 @@ fn image_of(client: &mut Client) -> Result<Digest, String> {
 }
 
 /// A database from elsewhere.
-fn some_image(chance: &mut Chance) -> Result<Bytes, String> {
+fn some_image(rows: usize) -> Result<Bytes, String> {
     let mut client = Client::in_memory();
     let filled = client.init(OpenMode::OpenOrCreate, None, InitRequest::default()).and_then(|()| {
         client.exec("create table t0(id integer primary key, a, b)", vec![])?;
         let sql = format!(
-            "insert into t0 with n(x) as (select 1 union all select x + 1 from n limit {}) \
-             select x, x, zeroblob(1000) from n",
-            1 + chance.below(200)
+            "insert into t0 with n(x) as (select 1 union all select x + 1 from n limit {rows}) \
+             select x, x, zeroblob(1000) from n"
         );
         client.exec(&sql, vec![])?;
         client.export()

@@ -11,6 +11,7 @@
 //! `--only`, just that one, which tells what it does. With `--mutant` the engine makes a mistake, which has to be noticed.
 
 mod client;
+#[allow(dead_code, reason = "the tests of the store use more of it")]
 mod disk;
 mod life;
 mod workload;

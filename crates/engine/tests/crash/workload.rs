@@ -11,28 +11,46 @@ pub(crate) struct Workload {
     blob_bytes: usize,
     /// How many rows a statement that multiplies them may add.
     rows: usize,
+    /// What comes first, last one first.
+    planned: Vec<&'static str>,
+    /// It starts with a table `t0` of so many rows of a kilobyte.
+    pub(crate) seed_rows: usize,
 }
 
 impl Workload {
     pub(crate) fn new(chance: &mut Chance) -> Self {
-        match chance.below(10) {
-            0..6 => Self { blob_bytes: 3_000, rows: 30 },
-            6..9 => Self { blob_bytes: 30_000, rows: 60 },
-            // Large saves, and compaction when much of it goes again.
-            _ => Self { blob_bytes: 400_000, rows: 100 },
+        let plain = |blob_bytes, rows| Self { blob_bytes, rows, planned: vec![], seed_rows: 0 };
+        match chance.below(20) {
+            0..11 => plain(3_000, 30),
+            11..16 => plain(30_000, 60),
+            // Large saves.
+            16 => plain(400_000, 100),
+            // A large file that becomes mostly empty, what is left lying where it lies.
+            _ => Self {
+                seed_rows: 1_500,
+                planned: match chance.below(3) {
+                    0 => vec!["vacuum", "delete from t0 where id < 1400"],
+                    1 => vec!["vacuum", "delete from t0 where id > 200", "update t0 set a = 1"],
+                    _ => vec!["vacuum", "drop table t0"],
+                },
+                ..plain(3_000, 30)
+            },
         }
     }
 
     pub(crate) fn is_large(&self) -> bool {
-        self.blob_bytes > 100_000
+        self.blob_bytes > 100_000 || self.seed_rows > 0
     }
 
     /// A statement, and its parameters. It may fail, for both databases alike.
     pub(crate) fn statement(
-        &self,
+        &mut self,
         chance: &mut Chance,
         in_transaction: bool,
     ) -> (String, Vec<Value>) {
+        if !in_transaction && let Some(planned) = self.planned.pop() {
+            return (planned.into(), vec![]);
+        }
         let table = format!("t{}", chance.below(4));
         let id = chance.below(60) as i64;
         let some = chance.below(self.rows) + 1;
