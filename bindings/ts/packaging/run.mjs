@@ -166,7 +166,7 @@ async function node(suite, full, bare) {
 
 // ── Pages ──────────────────────────────────────────────────────────────────
 
-/** Opens a page that offers `inWorker()` and `inProcess()` and calls both. */
+/** Opens a page that offers `inWorker()`, `inOpfs()` and `inProcess()` and calls all three. */
 async function page(suite, browser, name, url) {
   const seen = await watchedPage(browser)
   const call = (method) => bounded(seen.page.evaluate((method) => globalThis[method](), method), PAGE_MS, `${method}()`)
@@ -194,6 +194,8 @@ async function page(suite, browser, name, url) {
       assert.ok(seen.workers[0].url().startsWith(new URL(url).origin), seen.workers[0].url())
       return basename(new URL(seen.workers[0].url()).pathname)
     }))
+
+  await suite.check(`${name}: the OPFS engine finds again what it wrote`, () => explained(async () => assert.deepEqual(await call("inOpfs"), ANSWER)))
 
   await suite.check(`${name}: not cross-origin isolated, no other host, nothing went wrong`, async () => {
     assert.equal(await seen.page.evaluate(() => crossOriginIsolated), false)

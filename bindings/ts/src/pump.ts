@@ -172,7 +172,7 @@ export function createPump(open: OpenShell, post: Post, { storage, crash, longMs
       },
       (error: unknown) => {
         if (isOver()) return
-        const { reason, message, subject } = error instanceof StorageFailure ? error : { reason: "STORAGE_FAILED", message: describe(error), subject: path }
+        const { reason, message, subject } = error instanceof StorageFailure ? error : { reason: "STORAGE_FAILED", message: String(error), subject: path }
         answered(() => shell!.storageFailed(reason, message, subject))
       },
     )

@@ -2,8 +2,8 @@
 import { Kysely, type Generated } from "kysely"
 import { LixDialect, type LixDialectConfig } from "lix-engine/kysely"
 import {
-  ColumnBatch, createEngine, createMainMemoryEngine, createWorkerEngine, EngineError,
-  type ErrorCode, type ExecOptions, type InitOptions, type InitResult, type LixEngine, type Params, type SessionState, type SqlValue,
+  ColumnBatch, createEngine, createMainMemoryEngine, createWorkerEngine, createWorkerOpfsEngine, EngineError, opfs,
+  type EngineStatus, type ErrorCode, type ExecOptions, type InitOptions, type InitResult, type LixEngine, type Params, type SessionState, type SqlValue,
 } from "lix-engine"
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -44,6 +44,26 @@ export async function calls(signal: AbortSignal): Promise<void> {
   engine.on("saved", () => {})
   void wrong
   await engine.close()
+}
+
+export async function kept(): Promise<void> {
+  const engine: LixEngine = createWorkerOpfsEngine({ path: "a/b.db", durability: "strict", autosave: { debounceMs: 100 }, busyWaitMs: 0, storage: "auto" })
+  const { restored }: InitResult = await engine.init({ openMode: "replace", blob: new Uint8Array() })
+  engine.on("autosave", ({ phase }) => same<typeof phase, "scheduled" | "started" | "saved" | "failed">(true))
+  const { storage, unsaved, lastSave }: EngineStatus = engine.status()
+  same<typeof storage, "memory" | "opfs" | "file" | undefined>(true)
+  const { savedSeq } = await engine.save()
+  await engine.suspend()
+  await engine.resume({ busyWaitMs: 100 })
+  for (const { path, bytes } of await opfs.list()) void [path, bytes]
+  const raw: ArrayBuffer = await opfs.readRaw("a/b.db")
+  const deleted: boolean = await opfs.delete("a/b.db")
+  void [restored, unsaved, lastSave?.at.getTime(), savedSeq, raw, deleted]
+  // @ts-expect-error a database needs a name
+  createWorkerOpfsEngine({})
+  // @ts-expect-error OPFS is no memory
+  createWorkerOpfsEngine({ path: "a", storage: "memory" })
+  await engine.close({ discardUnsaved: true })
 }
 
 export function ports(port: MessagePort, worker: Worker): LixEngine[] {

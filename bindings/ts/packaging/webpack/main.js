@@ -1,5 +1,5 @@
 import { Kysely } from "kysely"
-import { createMainMemoryEngine, createWorkerEngine } from "lix-engine"
+import { createMainMemoryEngine, createWorkerEngine, createWorkerOpfsEngine, opfs } from "lix-engine"
 import { LixDialect } from "lix-engine/kysely"
 
 async function answer(engine) {
@@ -14,6 +14,16 @@ async function answer(engine) {
 }
 
 Object.assign(globalThis, {
+  /** Written, closed, opened again, deleted. */
+  inOpfs: async () => {
+    const answered = await answer(createWorkerOpfsEngine({ path: "packaged.db" }))
+    const engine = createWorkerOpfsEngine({ path: "packaged.db", openMode: "open" })
+    await engine.init()
+    const { rows: notes } = await engine.exec("select * from note")
+    await engine.close()
+    await opfs.delete("packaged.db")
+    return { ...answered, notes }
+  },
   inWorker: () => answer(createWorkerEngine()),
   inProcess: () => answer(createMainMemoryEngine()),
 })

@@ -207,6 +207,35 @@ const OUTSIDE = {
     await page.close()
   },
 
+  // What a page asks for on its way out is often heard, and nobody promises it.
+  async "a tab that is closed, left or reloaded with a commit that waits for its autosave mostly saves it"(world) {
+    const judge = await tab(world)
+    const kept = {}
+    for (const [way, leave] of Object.entries({ closed: (page) => page.close(), left: (page) => page.goto("about:blank"), reloaded: (page) => page.reload() })) {
+      kept[way] = 0
+      for (let turn = 0; turn < WAYS_OUT; turn++) {
+        const path = `${way}/${turn}.db`
+        const page = await tab(world)
+        await page.evaluate(async (path) => {
+          const { engine } = await database.open({ path, autosave: { debounceMs: 600_000, maxDelayMs: 600_000 } })
+          await engine.exec("create table t (a)")
+        }, path)
+        await leave(page)
+        kept[way] += await judge.evaluate(async (path) => {
+          const { engine } = await database.open({ path, openMode: "open", busyWaitMs: 5_000 })
+          const { rows } = await engine.exec("select count(*) as n from sqlite_schema")
+          await engine.close()
+          return rows[0].n
+        }, path)
+        await page.close()
+      }
+    }
+    await judge.close()
+    const saved = kept.closed + kept.left + kept.reloaded
+    assert.ok(saved > WAYS_OUT, `only ${saved} of ${3 * WAYS_OUT} were saved`)
+    return Object.entries(kept).map(([way, count]) => `${way}: ${count} of ${WAYS_OUT}`).join(", ")
+  },
+
   async "a full disk: the engine goes on in memory, says so, and saves when there is room"(world) {
     const page = await tab(world)
     const session = await world.context.newCDPSession(page)
@@ -310,6 +339,7 @@ const INSECURE = "insecure.test"
 const RELOADS = 50
 const RENDERER_KILLS = 10
 const BFCACHE_CYCLES = 20
+const WAYS_OUT = 5
 const CHECK_MS = 115_000
 
 await main()

@@ -606,9 +606,9 @@ async function loadForEver(path: string): Promise<void> {
       saying ??= say({ stored: newest }).then(() => (saying = undefined))
     })
   } catch (error) {
-    const { reason = "" } = error as Partial<EngineError>
+    const { code, reason = "" } = error as Partial<EngineError>
     // The end of the engine is no failure to open it: the driver's doing, or told by the closed event.
-    if (reason !== "TRANSPORT_CLOSED" && reason !== "STORAGE_LOST") await say({ error: `${reason} ${String(error)}` })
+    if (code !== "LIFECYCLE" && reason !== "STORAGE_LOST") await say({ error: `${reason} ${String(error)}` })
   }
 }
 
