@@ -4,12 +4,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lix_engine_core::{
     Attachment, Effect, Event, Message, Platform, Session, SessionOptions, StorageRequest,
 };
+use lix_engine_protocol::Reason;
 
 use crate::platform::Machine;
 use crate::storage;
@@ -20,6 +21,8 @@ pub(crate) struct Server {
     session: Session,
     trace: Trace,
     conformance: bool,
+    /// Storage that somebody else has, and until when to wait for it.
+    awaited: Option<(StorageRequest, Instant)>,
     is_killed: bool,
 }
 
@@ -34,7 +37,7 @@ impl Server {
     pub(crate) fn new(options: SessionOptions, trace: Trace) -> Self {
         let conformance = options.conformance;
         let session = Session::new(options, Arc::new(Machine));
-        Self { session, trace, conformance, is_killed: false }
+        Self { session, trace, conformance, awaited: None, is_killed: false }
     }
 
     /// Takes a message in; nothing runs yet.
@@ -73,6 +76,9 @@ impl Server {
 
     /// How long until `step` is to be called even if nothing arrives.
     pub(crate) fn pause(&self) -> Option<Duration> {
+        if self.awaited.is_some() {
+            return Some(POLL);
+        }
         let due_ms = self.session.deadline()?;
         Some(Duration::from_millis(due_ms.saturating_sub(Machine.monotonic_ms())))
     }
@@ -106,7 +112,7 @@ impl Server {
         send: &mut dyn FnMut(Effect),
         run: impl FnOnce(&mut Session, &mut dyn FnMut(Effect)) -> bool,
     ) -> bool {
-        let Self { session, trace, conformance, is_killed } = self;
+        let Self { session, trace, conformance, awaited, is_killed } = self;
         let mut wanted: Option<StorageRequest> = None;
         let mut sink = |effect: Effect, wanted: &mut Option<StorageRequest>| match effect {
             Effect::OpenStorage(request) => *wanted = Some(request),
@@ -120,11 +126,24 @@ impl Server {
         };
         let attempt = || {
             let mut more = run(session, &mut |effect| sink(effect, &mut wanted));
-            while let Some(request) = wanted.take() {
-                let opened = storage::open(&request, *conformance);
-                more = session.handle(Event::StorageOpened(opened), &mut |effect| {
-                    sink(effect, &mut wanted);
-                });
+            let with_end = |request: StorageRequest| {
+                let wait = Duration::from_millis(request.wait_ms.into());
+                (request, Instant::now() + wait)
+            };
+            while let Some((request, until)) =
+                wanted.take().map(with_end).or_else(|| awaited.take())
+            {
+                match storage::open(&request, *conformance) {
+                    Err(error) if error.reason == Reason::StorageBusy && Instant::now() < until => {
+                        *awaited = Some((request, until));
+                        break;
+                    }
+                    opened => {
+                        more = session.handle(Event::StorageOpened(opened), &mut |effect| {
+                            sink(effect, &mut wanted);
+                        });
+                    }
+                }
             }
             more
         };
@@ -139,6 +158,9 @@ impl Server {
         }
     }
 }
+
+/// Nobody tells when a lock is released, so it is asked for this often.
+const POLL: Duration = Duration::from_millis(10);
 
 impl Received {
     fn len(&self) -> u64 {

@@ -8,36 +8,22 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
 
 use lix_engine_core::{StorageFile, StorageRequest};
 use lix_engine_protocol::{Error, Reason, Result};
 
-/// Opens what a session asked for. Under a test suite, paths that begin with `memory:` name stores
-/// in this process's memory, which survive the death of their session.
+/// Opens what a session asked for, without waiting. Under a test suite, paths that begin with
+/// `memory:` name stores in this process's memory, which survive the death of their session.
 pub(crate) fn open(request: &StorageRequest, conformance: bool) -> Result<Box<dyn StorageFile>> {
-    let started = Instant::now();
-    let wait = Duration::from_millis(request.wait_ms.into());
-    loop {
-        let opened = match request.path.strip_prefix("memory:").filter(|_| conformance) {
-            Some(name) => MemoryFile::open(name, request).map(boxed),
-            None => DiskFile::open(request).map(boxed),
-        };
-        match opened {
-            Err(error) if error.reason == Reason::StorageBusy && started.elapsed() < wait => {
-                std::thread::sleep(POLL.min(wait.saturating_sub(started.elapsed())));
-            }
-            opened => return opened,
-        }
+    match request.path.strip_prefix("memory:").filter(|_| conformance) {
+        Some(name) => MemoryFile::open(name, request).map(boxed),
+        None => DiskFile::open(request).map(boxed),
     }
 }
 
 fn boxed(file: impl StorageFile + 'static) -> Box<dyn StorageFile> {
     Box::new(file)
 }
-
-/// Nobody tells when a lock is released, so it is asked for this often.
-const POLL: Duration = Duration::from_millis(10);
 
 struct DiskFile(File);
 
@@ -250,16 +236,5 @@ mod tests {
     #[test]
     fn a_file_in_memory() {
         behaves_like_a_file("memory:a.lix");
-    }
-
-    #[test]
-    fn waits_as_long_as_it_is_told() {
-        let file = open(&request("memory:wait", true), true).unwrap();
-        let waiting = std::thread::spawn(|| {
-            let patient = StorageRequest { wait_ms: 60_000, ..request("memory:wait", true) };
-            open(&patient, true).is_ok()
-        });
-        drop(file);
-        assert!(waiting.join().unwrap());
     }
 }
