@@ -53,12 +53,14 @@ class Engine {
   #failure: EngineError | undefined
   #closing: Promise<void> | undefined
   #announced: readonly Capability[] = []
+  #isStrict = false
   #defaults: Resolved = DEFAULTS
 
   constructor(port: EnginePort, options: InitOptions) {
     this.#options = options
     this.#transport = createTransport(port, {
       event: (bytes) => this.#onEvent(bytes),
+      refused: (answer) => this.#onRefused(answer),
       lost: (error) => this.#onLost(error),
     })
   }
@@ -88,6 +90,7 @@ class Engine {
           const result = initResult(response)
           this.#announced = result.capabilities.announced
           this.#defaults = defaults
+          this.#isStrict = options.durability === "strict"
           if (this.#phase === "opening") this.#phase = "ready"
           this.#saves.opened(result.capabilities.persistence, options.path)
           if (result.capabilities.persistence === "opfs") this.#follow(options)
@@ -382,6 +385,17 @@ class Engine {
     this.#emit("closed", { error })
   }
 
+  /** Under strict durability a save that failed is told by the answer to whoever committed. */
+  #onRefused(answer: Incoming): void {
+    const { commitSeq, savedSeq } = answer.state ?? NO_STATE
+    if (!this.#isStrict || commitSeq === savedSeq) return
+    try {
+      expectOutcome(answer, OUTCOME.exec)
+    } catch (error) {
+      if (error instanceof EngineError && error.code === "STORAGE") this.#saves.failed(error, commitSeq)
+    }
+  }
+
   #onEvent(bytes: Uint8Array): void {
     const { seq, kind } = decodeEvent(bytes)
     const number = Number(seq)
@@ -590,8 +604,9 @@ function encodeInit(id: number, options: InitOptions): Envelope {
   const isStored = storage !== "memory"
   const { disabled = false, debounceMs, maxDelayMs } = options.autosave ?? {}
   const events = new Set(options.events ?? [])
-  // What `status()` is made of.
-  if (isStored) events.add("autosave")
+  // What `status()` is made of. Under strict durability the answers tell as much, and the events of a
+  // save before each of them would cost more than the answer itself.
+  if (isStored && options.durability !== "strict") events.add("autosave")
   const request = create(InitRequestSchema, {
     minor: MINOR,
     required: (options.required ?? []).map((name) => numberOf(WireCapability, "required", name)),

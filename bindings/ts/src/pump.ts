@@ -4,9 +4,10 @@
  *
  * A message that comes while nothing else is to do is handled at once. After a statement that took
  * long, and while a save goes on, messages are only received, so that a cancel finds its request
- * still waiting; a task of its own then goes on with the queue. Timers live here as well: the engine
- * says when it wants to be woken. If the engine traps or cannot be loaded, the host is told, and
- * every later request gets an answer.
+ * still waiting; a task of its own then goes on with the queue. Where messages come without waiting
+ * for answers, that task also gives them the time to share a save. Timers live here as well: the
+ * engine says when it wants to be woken. If the engine traps or cannot be loaded, the host is told,
+ * and every later request gets an answer.
  *
  * An answer that says "closed" or "suspended" leaves only after the file's lock is really free.
  */
@@ -72,6 +73,11 @@ export function createPump(open: OpenShell, post: Post, { storage, crash, longMs
   let sending = false
   // The engine has requests that did not run yet, or a save that is not finished.
   let unfinished = false
+  // The next message was sent before its sender could have an answer, if it comes while this is set.
+  let fresh = false
+  // Messages come like that: an answer that waits for a save is worth a task, in which more may join.
+  let crowded = false
+  let joined = false
   // Files that the engine has; whoever opened one also has to let go of its lock.
   const files = new Set<SyncFile>()
   let releasing = 0
@@ -105,16 +111,26 @@ export function createPump(open: OpenShell, post: Post, { storage, crash, longMs
         return void early.push(message)
       case "ready": {
         const started = performance.now()
+        crowded ||= fresh
         attempt(() => (unfinished = shell!.handle(message.frame, message.attachments)))
+        if (unfinished && !crowded && state === "ready") goOnAtOnce()
         return settle(started)
       }
       case "draining":
+        joined = true
         unfinished = true
         return attempt(() => shell!.receive(message.frame, message.attachments))
       case "failed":
         refuse(message)
         return send()
     }
+  }
+
+  /** For a sender that waits: what its answer waits for need not wait for anybody else. */
+  function goOnAtOnce(): void {
+    attempt(() => (unfinished = shell!.step()))
+    fresh = true
+    later(() => (fresh = false))
   }
 
   /** Lets the messages in that came during a long turn, then goes on. */
@@ -125,6 +141,8 @@ export function createPump(open: OpenShell, post: Post, { storage, crash, longMs
 
   function drain(): void {
     if (state !== "draining") return
+    crowded = joined
+    joined = false
     const started = performance.now()
     // What a step sends may make somebody call again, which sets `unfinished` anew.
     do attempt(() => (unfinished = shell!.step()))

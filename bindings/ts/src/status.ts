@@ -1,5 +1,6 @@
 /**
  * What is known about saving, from every answer and event: `savedSeq` is true also between answers.
+ * Under strict durability there are no events unless the user wants them; the answers say it all.
  */
 
 import type { EngineError } from "./errors.js"
@@ -15,6 +16,8 @@ export class SaveStatus {
   #savedSeq = 0
   #lastSave: EngineStatus["lastSave"]
   #lastError: EngineError | undefined
+  /** The commit whose answer that error was: saved, it is history. */
+  #failedSeq: number | undefined
 
   opened(storage: NonNullable<EngineStatus["storage"]>, path: string | undefined): void {
     this.#storage = storage
@@ -37,9 +40,10 @@ export class SaveStatus {
     this.#commitSeq = Math.max(this.#commitSeq, commitSeq)
   }
 
-  failed(error: EngineError | undefined): void {
+  failed(error: EngineError | undefined, answeredSeq?: number): void {
     this.#saving = false
     this.#lastError = error
+    this.#failedSeq = answeredSeq
   }
 
   suspended(is: boolean): void {
@@ -60,6 +64,7 @@ export class SaveStatus {
     const { commitSeq, savedSeq } = this.merge(state)
     const isLive = phase === "ready" || phase === "closing"
     const isStored = this.#storage !== undefined && this.#storage !== "memory"
+    const lastError = this.#failedSeq !== undefined && savedSeq >= this.#failedSeq ? undefined : this.#lastError
     const persisted = this.#storage === "opfs" ? lastKnownPersisted() : undefined
     return {
       phase,
@@ -71,7 +76,7 @@ export class SaveStatus {
       savedSeq,
       suspended: isLive && this.#suspended,
       ...(this.#lastSave && { lastSave: this.#lastSave }),
-      ...(this.#lastError && { lastSaveError: this.#lastError }),
+      ...(lastError && { lastSaveError: lastError }),
       ...(persisted !== undefined && { persisted }),
     }
   }

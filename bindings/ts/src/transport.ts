@@ -5,7 +5,7 @@
  * Every call settles. However the connection ends, each call that waits is told.
  */
 
-import { decodeMessage, encodeCall, type Envelope, type Incoming } from "./codec.js"
+import { decodeMessage, encodeCall, OUTCOME, type Envelope, type Incoming } from "./codec.js"
 import { EngineError } from "./errors.js"
 import type { SessionState } from "./types.js"
 
@@ -34,6 +34,8 @@ export interface Waiting {
 export interface TransportEvents {
   /** An event frame came. */
   event(bytes: Uint8Array): void
+  /** An answer came that is an error; its call is told next. */
+  refused(answer: Incoming): void
   /** The connection ended by itself. */
   lost(error: EngineError): void
 }
@@ -62,6 +64,7 @@ export function createTransport(port: EnginePort, events: TransportEvents) {
     waiting.delete(incoming.id)
     if (incoming.state) state = incoming.state
     if (backlog.length > 0) sendBacklog()
+    if (incoming.outcome === OUTCOME.error) events.refused(incoming)
     call.settle(incoming)
   }
   // A worker that its owner terminates dies without an event, and its calls would wait forever.

@@ -115,8 +115,9 @@ export interface LixEngine {
   terminate(): void
 
   /**
-   * Listens for events. `closed` always comes, `autosave` wherever there is storage; the others must
-   * be asked for in `init({ events })`. Returns the function that stops listening.
+   * Listens for events. `closed` always comes, `autosave` wherever there is storage, unless durability
+   * is strict; the others must be asked for in `init({ events })`. Returns the function that stops
+   * listening.
    */
   on<Kind extends keyof EngineEvents>(kind: Kind, listener: (event: EngineEvents[Kind]) => void): () => void
 
@@ -253,7 +254,10 @@ export interface CloseOptions {
 /** Where an engine is in its life; `closing` and the two after it never go back. */
 export type EnginePhase = "new" | "opening" | "ready" | "closing" | "closed" | "failed"
 
-/** Where an engine stands; see `LixEngine.status`. */
+/**
+ * Where an engine stands; see `LixEngine.status`. Under strict durability it follows the answers:
+ * `saving` and `lastSave` need the event `autosave`, asked for in `init({ events })`.
+ */
 export interface EngineStatus {
   readonly phase: EnginePhase
   /** Where the database is kept; undefined before `init` is answered. */

@@ -63,7 +63,7 @@ test("a save goes on in tasks of its own, between which messages are taken", asy
   await settled()
   send(3)
   await settled()
-  assert.deepEqual(shell.log, ["handle 2", "step", "receive 3", "step"], "not handled at once, which would hold up a cancel")
+  assert.deepEqual(shell.log, ["handle 2", "step", "step", "receive 3", "step"], "not handled at once, which would hold up a cancel")
   shell.step = () => (shell.log.push("step"), --left > 0)
   await quiet()
   assert.equal(shell.log.filter((line) => line === "step").length, 5)
@@ -71,6 +71,25 @@ test("a save goes on in tasks of its own, between which messages are taken", asy
   shell.run = () => false
   send(4)
   assert.deepEqual(shell.log, ["handle 4"], "and then they are handled at once again")
+})
+
+test("an answer that waits for a save gets it at once, unless more messages come without waiting", async () => {
+  const { shell, send } = await pumped()
+  shell.run = () => true
+  shell.log.length = 0
+  send(2)
+  assert.deepEqual(shell.log, ["handle 2", "step"])
+  await quiet()
+  send(3)
+  send(4)
+  send(5)
+  assert.deepEqual(shell.log.splice(0), ["handle 2", "step", "handle 3", "step", "handle 4", "receive 5"], "4 was sent before 3 was answered; 5 joins it")
+  await quiet()
+  send(6)
+  assert.deepEqual(shell.log.splice(0), ["step", "handle 6"], "where one joined, more may")
+  await quiet()
+  send(7)
+  assert.deepEqual(shell.log, ["step", "handle 7", "step"], "none did")
 })
 
 test("the engine is woken at its deadline; one that moves away does not set a timer anew", async (t) => {

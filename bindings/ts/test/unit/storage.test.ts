@@ -29,6 +29,9 @@ test("init says where, how and how long to wait", async () => {
   assert.deepEqual([all.openMode, all.durability, all.events?.kinds], [OpenMode.REPLACE, Durability.STRICT, [EventKind.COMMIT, EventKind.AUTOSAVE]])
   assert.deepEqual([all.autosave?.disabled, all.autosave?.debounceMs, all.autosave?.maxDelayMs], [true, 1, 2])
 
+  const strict = await asked({ storage: "opfs", path: "c", durability: "strict" })
+  assert.deepEqual(strict.events?.kinds, [], "answers tell all")
+
   const memory = await asked({ path: "ignored" })
   assert.deepEqual([memory.storage?.kind, memory.storage?.path, memory.storage?.waitMs, memory.events?.kinds], [StorageKind.MEMORY, "", 0, []])
 })
@@ -66,6 +69,24 @@ test("status() follows answers and events", async () => {
   assert.ok(Math.abs(Date.now() - at.getTime()) < 5_000)
   assert.deepEqual(lastSave, { commitSeq: 1, bytes: 4096 })
   assert.deepEqual([engine.status().unsaved, engine.status().savedSeq, engine.state, engine.status().lastSaveError], [false, 1, { inTransaction: false, commitSeq: 1, savedSeq: 1 }, undefined])
+})
+
+test("under strict durability status() follows the answers", async () => {
+  let [commitSeq, savedSeq] = [1n, 1n]
+  const respond = ({ id, call }: Seen, scripted: ScriptedEngine) => {
+    const outcome = savedSeq < commitSeq && call.case === "exec" ? failed("STORAGE_QUOTA") : { case: "exec" as const, value: {} }
+    scripted.answer(id, outcome, { state: { commitSeq, savedSeq } })
+  }
+  const { engine } = await stored(respond, { durability: "strict" })
+  const told = () => [engine.status().unsaved, engine.status().lastSaveError?.reason]
+  await engine.exec("insert")
+  assert.deepEqual(told(), [false, undefined])
+  commitSeq = 2n
+  await rejects(engine.exec("insert"), "STORAGE/STORAGE_QUOTA")
+  assert.deepEqual(told(), [true, "STORAGE_QUOTA"])
+  savedSeq = 2n
+  await engine.exec("select")
+  assert.deepEqual(told(), [false, undefined], "the engine went on trying")
 })
 
 test("an event that is older than the newest answer takes nothing back", async () => {
@@ -139,9 +160,9 @@ test("where there is no OPFS the helpers say so", async () => {
 })
 
 /** An open engine with storage; without `script`, it answers everything. */
-async function stored(script: (request: Seen, engine: ScriptedEngine) => void = answer) {
+async function stored(script: (request: Seen, engine: ScriptedEngine) => void = answer, options: InitOptions = {}) {
   const scripted: ScriptedEngine = opened(script, { ...INIT, ...OPFS } as typeof INIT)
-  const engine = createEngine(scripted.port, { storage: "opfs", path: "a.db" })
+  const engine = createEngine(scripted.port, { storage: "opfs", path: "a.db", ...options })
   await engine.init()
   return { engine, scripted }
 }
