@@ -10,6 +10,7 @@ mod bench;
 mod boundaries;
 mod codegen;
 mod conformance;
+mod crash;
 mod demo;
 mod examples;
 mod glue;
@@ -44,6 +45,7 @@ usage: cargo xtask COMMAND
   packaging                   the packed npm package in Vite, webpack, a plain page and Node
   examples                    the programs that README.md and docs/persistence.md show
   fuzz-smoke                  a bounded run of every fuzz target
+  crash [--cuts N] [--seed S] power cuts by simulation; --mutant NAME or --mutants: mistakes are caught
   soak browser [--cycles N]   reload, back/forward cache, kill: N times, in Chromium, under write load
   bench NAME [ARGS…]          run benches/NAME, e.g. `bench transport --quick`
 ";
@@ -75,6 +77,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["conformance", rest @ ..] => conformance::run(&conformance::implementations(rest)?),
         ["packaging"] => npm::packaging(),
         ["examples"] => examples::examples(),
+        ["crash", rest @ ..] => crash::crash(rest),
         ["fuzz-smoke"] => test::fuzz_smoke(),
         ["soak", what, args @ ..] => soak::soak(what, args),
         ["bench", name, args @ ..] => bench::bench(name, args),

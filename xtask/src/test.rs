@@ -8,11 +8,11 @@ use crate::codegen::{self, Mode};
 use crate::conformance;
 use crate::demo::{self, Options};
 use crate::run::{Took, bold, cargo, cmd, green, red, say, step};
-use crate::{examples, npm, setup, sizes, tidy, wasm};
+use crate::{crash, examples, npm, setup, sizes, tidy, wasm};
 
 type Part = (&'static str, fn() -> Result<()>);
 
-const PARTS: [Part; 17] = [
+const PARTS: [Part; 18] = [
     ("setup", setup::all),
     ("proto", codegen::proto),
     ("codegen --check", || codegen::typescript(Mode::Check)),
@@ -30,6 +30,7 @@ const PARTS: [Part; 17] = [
     ("demo --check", || demo::demo(Options::parse(&["--check"])?)),
     ("sizes --check", || sizes::sizes(sizes::Mode::Check)),
     ("fuzz-smoke", fuzz_smoke),
+    ("crash", crash::briefly),
 ];
 
 pub(crate) fn everything() -> Result<()> {

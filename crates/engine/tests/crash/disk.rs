@@ -43,10 +43,12 @@ struct Inner {
     /// Decides what becomes of an operation.
     fate: Option<Box<dyn FnMut(Step) -> Fate>>,
     /// Is shown the disk after every operation, and before a flush takes effect.
-    observer: Option<Box<dyn FnMut(&Power)>>,
+    observer: Option<Observer>,
     chance: Chance,
     operations: u64,
 }
+
+type Observer = Box<dyn FnMut(&Power)>;
 
 /// The disk as a power cut would find it.
 pub(crate) struct Power<'a> {

@@ -3,12 +3,13 @@
 //! bit for bit, the content after some commit that is not older than what was acknowledged.
 //!
 //! ```text
-//! cargo test --release -p lix-engine-core --test crash -- [--cuts N] [--seed S] [--only]
-//!     [--mutant NAME]
+//! cargo xtask crash [--cuts N] [--seed S] [--only] [--mutant NAME | --mutants]
 //! ```
 //!
 //! Seeds are tried one after another from `--seed` on until so many cuts were looked at; with
 //! `--only`, just that one, which tells what it does. With `--mutant` the engine makes a mistake, which has to be noticed.
+
+#![allow(clippy::result_large_err, reason = "an error of the protocol, not of a hot path")]
 
 mod client;
 #[allow(dead_code, reason = "the tests of the store use more of it")]
@@ -34,53 +35,54 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if let Some(name) = &options.mutant
-        && !switch_on(name)
-    {
-        eprintln!("no mutant {name}; they need the feature `mutants`");
-        return ExitCode::FAILURE;
-    }
-    // Violations are reported below, once.
+    // Violations are reported, once.
     std::panic::set_hook(Box::new(|_| {}));
-    let started = Instant::now();
-    let report = simulate(&options);
-    let seconds = started.elapsed().as_secs_f64();
+    let passed = match &options.mutants {
+        None => survives(&options),
+        Some(names) => names.iter().fold(true, |passed, name| catches(name, &options) && passed),
+    };
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
 
-    let Report { seeds, cuts, violations } = report;
-    let range = format!("seeds {} to {}", options.seed, options.seed + seeds.max(1) - 1);
-    match &options.mutant {
-        None => println!(
-            "crash: {cuts} power cuts, {range}, {} violations, {seconds:.1} s",
-            violations.len()
-        ),
-        Some(name) if violations.is_empty() => {
-            println!("mutant {name}: NOT caught in {cuts} power cuts ({range})");
-        }
-        Some(name) => println!("mutant {name}: caught within {cuts} power cuts, {seconds:.1} s"),
-    }
+/// Whether nothing was found.
+fn survives(options: &Options) -> bool {
+    let Report { range, cuts, violations, took } = simulate(options);
+    println!("crash: {cuts} power cuts, {range}, {} violations, {took}", violations.len());
     for (seed, message) in violations.iter().take(5) {
         println!("  seed {seed}: {message}");
-        if options.mutant.is_none() {
-            println!("    again: cargo xtask crash --seed {seed} --only");
+        println!("    again: cargo xtask crash --seed {seed} --only");
+    }
+    violations.is_empty()
+}
+
+/// Whether the mistake was found.
+fn catches(name: &str, options: &Options) -> bool {
+    if !switch_on(name) {
+        println!("no mutant is called {name}, or this is built without the feature `mutants`");
+        return false;
+    }
+    let Report { range, cuts, violations, took } = simulate(options);
+    match violations.first_key_value() {
+        Some((seed, message)) => {
+            println!("mutant {name}: caught after {cuts} power cuts by seed {seed}, {took}");
+            println!("  {message}");
         }
+        None => println!("mutant {name}: NOT caught in {cuts} power cuts, {range}, {took}"),
     }
-    if violations.is_empty() == options.mutant.is_none() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    !violations.is_empty()
 }
 
 struct Options {
     cuts: u64,
     seed: u64,
     is_only: bool,
-    mutant: Option<String>,
+    /// The mistakes to be noticed, instead of none.
+    mutants: Option<Vec<String>>,
 }
 
 impl Options {
     fn parse() -> std::result::Result<Self, String> {
-        let mut options = Self { cuts: 300, seed: 1, is_only: false, mutant: None };
+        let mut options = Self { cuts: 0, seed: 1, is_only: false, mutants: None };
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
@@ -90,24 +92,31 @@ impl Options {
                 "--cuts" => options.cuts = number(value()?)?,
                 "--seed" => options.seed = number(value()?)?,
                 "--only" => options.is_only = true,
-                "--mutant" => options.mutant = Some(value()?),
+                "--mutant" => options.mutants = Some(vec![value()?]),
+                "--mutants" => options.mutants = Some(all_mutants()),
                 // What `cargo test` passes to every test program is not for this one.
                 _ => {}
             }
+        }
+        if options.cuts == 0 {
+            // A mistake is noticed much sooner, or not at all.
+            options.cuts = if options.mutants.is_some() { 50_000 } else { 300 };
         }
         Ok(options)
     }
 }
 
 struct Report {
-    seeds: u64,
+    range: String,
     cuts: u64,
     violations: BTreeMap<u64, String>,
+    took: String,
 }
 
 /// Each thread takes the next seed until there were enough cuts; what a seed does depends on
 /// nothing else.
 fn simulate(options: &Options) -> Report {
+    let started = Instant::now();
     let next = AtomicU64::new(options.seed);
     let cuts = AtomicU64::new(0);
     let is_over = AtomicBool::new(false);
@@ -127,7 +136,7 @@ fn simulate(options: &Options) -> Report {
                         Err(message) => {
                             violations.lock().expect("no panic here").insert(seed, message);
                             // A mutant is caught; a real violation may have company.
-                            u64::from(options.mutant.is_some()) * options.cuts
+                            u64::from(options.mutants.is_some()) * options.cuts
                         }
                     };
                     if seen >= options.cuts || options.is_only {
@@ -138,14 +147,25 @@ fn simulate(options: &Options) -> Report {
         }
     });
     let violations = violations.into_inner().expect("no panic here");
-    let seeds = next.into_inner() - options.seed;
-    Report { seeds, cuts: cuts.into_inner(), violations }
+    let range = format!("seeds {} to {}", options.seed, next.into_inner() - 1);
+    let took = format!("{:.1} s", started.elapsed().as_secs_f64());
+    Report { range, cuts: cuts.into_inner(), violations, took }
 }
 
 fn describe(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     format!("panic: {}", text.unwrap_or("without words"))
+}
+
+#[cfg(feature = "mutants")]
+fn all_mutants() -> Vec<String> {
+    lix_engine_core::MUTANTS.iter().map(|name| name.to_string()).collect()
+}
+
+#[cfg(not(feature = "mutants"))]
+fn all_mutants() -> Vec<String> {
+    vec!["any".into()]
 }
 
 #[cfg(feature = "mutants")]
