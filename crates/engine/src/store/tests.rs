@@ -278,6 +278,58 @@ fn a_file_that_was_let_go_is_taken_again_unless_it_was_changed() {
     assert_eq!(reopened(&disk), bytes(&found));
 }
 
+#[test]
+fn in_a_sealed_store_no_flipped_bit_goes_unnoticed() {
+    let disk = Disk::default();
+    let (mut store, _) = open(&disk).unwrap();
+    let mut image = Image::default();
+    fill(&mut image, 0..1, 1);
+    save(&mut store, &mut image).unwrap();
+    fill(&mut image, 1..2, 2);
+    save(&mut store, &mut image).unwrap();
+    store.seal().unwrap();
+    let expected = bytes(&image);
+    let len = disk.content().len();
+    let (mut refused, mut harmless) = (0, 0);
+    for bit in 0..len * 8 {
+        disk.flip(bit);
+        match open(&disk) {
+            Ok((_, found)) => {
+                assert_eq!(bytes(&found.unwrap()), expected, "bit {bit}");
+                harmless += 1;
+            }
+            Err(error) => {
+                assert_eq!(error.reason, Reason::ImageInvalid, "bit {bit}");
+                refused += 1;
+            }
+        }
+        disk.flip(bit);
+    }
+    // Content, a table page and a root page count; one header and what is free do not.
+    assert_eq!((refused, refused + harmless), (4 * BLOCK * 8, len * 8));
+}
+
+#[test]
+fn a_flipped_bit_among_records_leaves_a_state_that_was_saved_or_none() {
+    let disk = Disk::default();
+    let (mut store, _) = open(&disk).unwrap();
+    let mut image = Image::default();
+    let mut states = vec![];
+    for round in 1..4 {
+        fill(&mut image, 0..1, round);
+        save(&mut store, &mut image).unwrap();
+        states.push(bytes(&image));
+    }
+    for at in 0..disk.content().len() {
+        disk.flip(at * 8 + at % 8);
+        match open(&disk) {
+            Ok((_, found)) => assert!(states.contains(&bytes(&found.unwrap())), "byte {at}"),
+            Err(error) => assert_eq!(error.reason, Reason::ImageInvalid, "byte {at}"),
+        }
+        disk.flip(at * 8 + at % 8);
+    }
+}
+
 /// One life of a store after another, each ended by a power cut, a kill or a seal.
 #[test]
 fn any_power_cut_leaves_a_state_that_was_saved() {

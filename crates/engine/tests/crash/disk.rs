@@ -102,6 +102,11 @@ impl Disk {
         self.0.borrow().operations
     }
 
+    /// Damages what reads see.
+    pub(crate) fn flip(&self, bit: usize) {
+        self.0.borrow_mut().current[bit / 8] ^= 1 << (bit % 8);
+    }
+
     /// What a power cut at this moment leaves.
     pub(crate) fn cut(&self, chance: &mut Chance) -> Vec<u8> {
         self.0.borrow().power().cut(chance)
