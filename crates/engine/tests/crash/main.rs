@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let passed = match &options.mutants {
         None => survives(&options),
-        Some(names) => names.iter().fold(true, |passed, name| catches(name, &options) && passed),
+        Some(names) => names.iter().filter(|name| !catches(name, &options)).count() == 0,
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
