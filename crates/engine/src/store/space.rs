@@ -102,7 +102,8 @@ impl Space {
                 pieces.push(run.start..run.start + len);
                 found += len;
             }
-            if found == count && index >= RUNS_LOOKED_AT {
+            let is_enough = if found == count { RUNS_LOOKED_AT } else { 32 * RUNS_LOOKED_AT };
+            if index >= is_enough {
                 break;
             }
         }

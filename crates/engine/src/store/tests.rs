@@ -290,7 +290,7 @@ fn a_flipped_bit_in_a_sealed_store_is_noticed_or_harmless() {
     store.seal().unwrap();
     let expected = bytes(&image);
     let len = disk.content().len();
-    let (mut refused, mut harmless) = (0, 0);
+    let (mut refused, mut harmless) = (0_usize, 0);
     // Two or three bits of each byte.
     for bit in (0..len * 8).step_by(3) {
         disk.flip(bit);
@@ -307,8 +307,8 @@ fn a_flipped_bit_in_a_sealed_store_is_noticed_or_harmless() {
         disk.flip(bit);
     }
     // Content, a table page and a root page count; one header and what is free do not.
-    let blocks = (refused * 3).div_ceil(BLOCK * 8);
-    assert_eq!((blocks, refused + harmless), (4, (len * 8).div_ceil(3)));
+    assert!(refused.abs_diff(4 * BLOCK * 8 / 3) < 8, "{refused}");
+    assert_eq!(refused + harmless, (len * 8).div_ceil(3));
 }
 
 #[test]
@@ -329,6 +329,42 @@ fn a_flipped_bit_among_records_leaves_a_state_that_was_saved_or_none() {
             Err(error) => assert_eq!(error.reason, Reason::ImageInvalid, "byte {at}"),
         }
         disk.flip(at * 8 + at % 8);
+    }
+}
+
+/// What a save and an opening cost besides the disk, at several sizes; run it in release.
+#[test]
+#[ignore = "prints times"]
+fn costs() {
+    for megabytes in [1, 10, 100, 400] {
+        let disk = Disk::default();
+        let (mut store, _) = open(&disk).unwrap();
+        let mut image = Image::default();
+        let blocks = megabytes * 256;
+        fill(&mut image, 0..blocks, 1);
+        let started = std::time::Instant::now();
+        save(&mut store, &mut image).unwrap();
+        let whole = started.elapsed();
+        let started = std::time::Instant::now();
+        let mut written = 0;
+        for round in 0..1000u64 {
+            fill(&mut image, 0..1, round as u8);
+            let block = round * 7919 % blocks;
+            fill(&mut image, block..block + 1, round as u8);
+            let mut running = store.begin(&mut image);
+            while !store.step(&mut running, 1 << 20).unwrap() {}
+            written += running.bytes_written();
+        }
+        let small = started.elapsed() / 1000;
+        let (expected, mut content) = (bytes(&image), disk.content());
+        let started = std::time::Instant::now();
+        let found = open(&Disk::with_content(std::mem::take(&mut content), 0)).unwrap().1.unwrap();
+        let opened = started.elapsed();
+        assert!(bytes(&found) == expected);
+        println!(
+            "{megabytes} MB: all {whole:?}, small {small:?} and {} bytes, open {opened:?}",
+            written / 1000
+        );
     }
 }
 
