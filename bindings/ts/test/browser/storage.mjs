@@ -159,24 +159,25 @@ const OUTSIDE = {
   },
 
   async "while a page is in the back/forward cache another one saves: the first one has lost its storage"(world) {
-    const path = "overtaken.db"
-    const entry = world.ledger.of(path)
-    const page = await tab(world, `?load=${path}`, path)
-    await page.goto(`${world.origin}/pages/blank.html`)
-    const other = await tab(world, `?load=${path}`, path)
-    await other.close()
-    const { restored, opened } = entry
-    await goBack(page)
-    await world.ledger.until(path, (entry) => entry.restored > restored || entry.opened > opened, "the page to come back")
-    if (entry.restored === restored) {
+    // A page that has not let its path go by the time another one asks for it may be dropped from the cache instead.
+    for (let turn = 1; turn <= 5; turn++) {
+      const path = `overtaken/${turn}.db`
+      const entry = world.ledger.of(path)
+      const page = await tab(world, `?load=${path}`, path)
+      await page.goto(`${world.origin}/pages/blank.html`)
+      await (await tab(world, `?load=${path}`, path)).close()
+      const { opened } = entry
+      await goBack(page)
+      await world.ledger.until(path, (entry) => entry.restored > 0 || entry.opened > opened, "the page to come back")
+      if (entry.restored > 0) {
+        await world.ledger.until(path, ({ closed }) => closed.length > 0, "the closed event")
+        assert.deepEqual(entry.closed, ["STORAGE_LOST"])
+      }
       await page.close()
-      return "the browser did not cache the page, so there was nobody to lose anything"
+      await (await tab(world, `?load=${path}`, path)).close()
+      if (entry.restored > 0) return `restored from the cache at the ${turn}. try`
     }
-    await world.ledger.until(path, ({ closed }) => closed.length > 0, "the closed event")
-    assert.deepEqual(entry.closed, ["STORAGE_LOST"])
-    await page.close()
-    await (await tab(world, `?load=${path}`, path)).close()
-    return "restored from the cache"
+    return "the browser kept none of five pages in its cache: nobody had anything to lose"
   },
 
   // The events are the test's: a browser freezes no page that a driver keeps visible.
