@@ -28,6 +28,8 @@ pub(crate) enum Step {
     Write,
     Truncate,
     Flush,
+    /// A flush whose last write was to the beginning of the file.
+    FlushOfStart,
 }
 
 /// A source of chance that repeats itself for the same seed.
@@ -199,7 +201,11 @@ impl StorageFile for Disk {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let fate = self.fate_of(Step::Flush);
+        let step = match self.0.borrow().pending.last() {
+            Some(Pending::Write { offset: 0..START, .. }) => Step::FlushOfStart,
+            _ => Step::Flush,
+        };
+        let fate = self.fate_of(step);
         self.show();
         let mut inner = self.0.borrow_mut();
         let inner = &mut *inner;
@@ -311,3 +317,4 @@ fn full() -> Error {
 }
 
 const SECTOR: usize = 512;
+const START: usize = 8192;

@@ -12,7 +12,7 @@ use lix_engine_protocol::proto::{
 };
 
 use crate::client::{Acknowledged, Client, Digest, bytes, digest};
-use crate::disk::{Chance, Disk, Fate};
+use crate::disk::{Chance, Disk, Fate, Step};
 use crate::workload::Workload;
 
 /// Runs the lives of one seed. `Ok` says how many power cuts were looked at, `Err` what was found
@@ -70,6 +70,8 @@ type Cut = (Vec<u8>, Option<u64>);
 enum Trouble {
     None,
     Failures,
+    /// Failures where a save ends in a header.
+    Switching,
     /// Failures after which the system forgets what it has not written.
     Forgetting,
     FullForAWhile,
@@ -82,6 +84,8 @@ impl World {
         let chance = &mut self.chance;
         let mut workload = Workload::new(chance);
         let trouble = match chance.below(8) {
+            // A large save is where a failure meets most.
+            4..7 if workload.is_large() => Trouble::Switching,
             0 => Trouble::Failures,
             1 => Trouble::Forgetting,
             2 => Trouble::FullForAWhile,
@@ -167,7 +171,9 @@ impl World {
         is_strict: bool,
     ) -> Result<(), String> {
         let mut is_suspended = false;
-        for _ in 0..5 + self.chance.below(60) {
+        // Now and then long enough for a chain of records to end by itself.
+        let steps = if self.chance.below(20) == 0 { 400 } else { 5 + self.chance.below(60) };
+        for _ in 0..steps {
             match self.chance.below(20) {
                 0 => {
                     let saved = client.save();
@@ -175,7 +181,8 @@ impl World {
                 }
                 1 => {
                     // Autosaves become due; a large one is left half done at times.
-                    client.wait(self.chance.below(500) as u64);
+                    let longest = [500, 5_000][self.chance.below(2)];
+                    client.wait(self.chance.below(longest) as u64);
                     for _ in 0..self.chance.below(5) {
                         client.step();
                     }
@@ -256,8 +263,9 @@ impl World {
         let rate = [6, 25][chance.below(2)];
         let longest = [12, 100][chance.below(2)];
         let mut left = 1 + chance.below(longest);
-        self.disk.set_fate(move |_| match trouble {
+        self.disk.set_fate(move |step| match trouble {
             Trouble::None => Fate::Works,
+            Trouble::Switching if step == Step::FlushOfStart && chance.below(2) == 0 => Fate::Fails,
             Trouble::Failures if chance.below(rate) == 0 => Fate::Fails,
             Trouble::Forgetting if chance.below(rate) == 0 => Fate::FailsForGood,
             Trouble::FullForAWhile if full > 0 => {

@@ -22,9 +22,9 @@ impl Workload {
         let plain = |blob_bytes, rows| Self { blob_bytes, rows, planned: vec![], seed_rows: 0 };
         match chance.below(20) {
             0..11 => plain(3_000, 30),
-            11..16 => plain(30_000, 60),
-            // Large saves.
-            16 => plain(400_000, 100),
+            11..15 => plain(30_000, 60),
+            // Saves of more blocks than a record holds.
+            15..17 => plain(1_600_000, 3),
             // A large file that becomes mostly empty, what is left lying where it lies.
             _ => Self {
                 seed_rows: 1_500,
