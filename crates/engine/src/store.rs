@@ -206,7 +206,8 @@ impl Store {
     /// Makes the file ready to be put away, so that any later damage to it is noticed: the header
     /// leads to everything, no record follows, both copies are durable.
     pub(crate) fn seal(&mut self) -> Result<()> {
-        if self.origin != Origin::Store {
+        if self.origin != Origin::Store || self.is_unrelated {
+            // Nothing was saved, and what is there stays as it is.
             return Ok(());
         }
         if !self.state.records.is_empty() {

@@ -102,13 +102,13 @@ impl Slot {
             0 => return Self::Other,
             newer => return Self::Newer(newer),
         }
-        let roots = u32_at(block, 52) as usize;
-        if u32_at(block, 12) as usize != BLOCK || roots > HEADER_ROOTS {
+        let (roots, seq) = (u32_at(block, 52) as usize, u64_at(block, 32));
+        if u32_at(block, 12) as usize != BLOCK || roots > HEADER_ROOTS || seq > MAX_SEQ {
             return Self::Other;
         }
         Self::Header(Header {
             id: block[16..32].try_into().expect("16 bytes"),
-            seq: u64_at(block, 32),
+            seq,
             image_len: u64_at(block, 40),
             next: u32_at(block, 48),
             roots: pointers(&block[HEADER_ROOTS_AT..], roots).collect(),
@@ -210,7 +210,8 @@ fn blank() -> Box<Block> {
     Box::new([0; BLOCK])
 }
 
-fn stamp(block: &mut Block) {
+/// Gives a header or record its checksum.
+pub(super) fn stamp(block: &mut Block) {
     let sum = xxh64(&block[..SUM_AT], 0);
     block[SUM_AT..].copy_from_slice(&sum.to_le_bytes());
 }
@@ -242,6 +243,8 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 const VERSION: u32 = 1;
+/// Nobody saves that often; a number can always be one higher.
+const MAX_SEQ: u64 = 1 << 62;
 const RECORD_MAGIC: &[u8; 8] = b"LIXSAVED";
 const CREATION: &[u8] = b"lix store, nothing saved yet\n";
 const HEADER_ROOTS_AT: usize = 64;
