@@ -56,18 +56,22 @@ const describe = (data) => {
 }
 
 /** A worker of this page, or of a frame: to the browser a frame is as much another page as a tab is. */
-const startWorker = async (script, inFrame) => {
+const startWorker = async ({ script, name, frame: inFrame }) => {
   const url = new URL(script, `${location.origin}/package/`)
-  if (!inFrame) return [new Worker(url, { type: "module" }), () => {}]
+  const options = { type: "module", name }
+  if (!inFrame) return [new Worker(url, options), () => {}]
   const frame = document.createElement("iframe")
-  frame.src = "about:blank"
-  const loaded = new Promise((resolve) => frame.addEventListener("load", resolve, { once: true }))
+  // A document of its own: an empty frame's first one may still be replaced, and its workers with it.
+  frame.srcdoc = "<!doctype html>"
+  const loaded = new Promise((resolve) =>
+    frame.addEventListener("load", () => frame.contentDocument.URL === "about:srcdoc" && resolve()),
+  )
   document.body.append(frame)
   await loaded
-  return [new frame.contentWindow.Worker(url, { type: "module" }), () => frame.remove()]
+  return [new frame.contentWindow.Worker(url, options), () => frame.remove()]
 }
 
-const runSession = (session, script, inFrame) => {
+const runSession = (session, order) => {
   const socket = connect(`/session/${session}`)
   const say = (header, parts) => socket.readyState === WebSocket.OPEN && socket.send(pack(header, parts))
   const fact = (facts) => say({ t: "fact", facts })
@@ -89,7 +93,7 @@ const runSession = (session, script, inFrame) => {
   const ready = new Promise((resolve) => (started = resolve))
   socket.onopen = async () => {
     fact({ cross_origin_isolated: globalThis.crossOriginIsolated })
-    ;[worker, removeFrame] = await startWorker(script, inFrame)
+    ;[worker, removeFrame] = await startWorker(order)
     started()
     worker.onmessage = ({ data }) => {
       if (!isEnvelope(data)) return say({ t: "odd", what: describe(data) })
@@ -183,5 +187,5 @@ control.onmessage = ({ data }) => {
   const order = JSON.parse(data)
   if (order.t === "reload") location.reload()
   else if (order.t === "store") runStore(order.session)
-  else runSession(order.session, order.script, order.frame === true)
+  else runSession(order.session, order)
 }

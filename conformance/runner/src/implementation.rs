@@ -23,6 +23,8 @@ pub struct Config {
     pub address: String,
     /// Browser: the built package.
     pub package: PathBuf,
+    /// Browser: the worker's name, by which it may know that it is under test.
+    pub worker_name: String,
     /// How long a start may take.
     pub start_timeout: Duration,
     /// Capabilities the handshake must announce, without prefix.
@@ -101,6 +103,8 @@ struct File {
     address: String,
     #[serde(default)]
     package: String,
+    #[serde(default)]
+    worker_name: String,
     #[serde(default = "default_start_timeout_ms")]
     start_timeout_ms: u64,
     #[serde(default)]
@@ -125,6 +129,7 @@ pub fn resolve(spec: &str) -> Result<Config, String> {
         dir: here.clone(),
         address: String::new(),
         package: PathBuf::new(),
+        worker_name: String::new(),
         start_timeout: Duration::from_millis(default_start_timeout_ms()),
         capabilities: Vec::new(),
         known_failures: None,
@@ -192,6 +197,7 @@ fn from_file(path: &Path, spec: &str) -> Result<Config, String> {
         env: file.env,
         address: file.address.trim_start_matches("ws://").trim_start_matches("tcp://").to_owned(),
         package: dir.join(file.package),
+        worker_name: file.worker_name,
         start_timeout: Duration::from_millis(file.start_timeout_ms),
         capabilities: file.capabilities,
         known_failures: file.known_failures.map(|name| dir.join(name)),

@@ -785,8 +785,14 @@ impl Player<'_> {
         if step.transport_ends == Some(true) {
             if self.setting.transport == Transport::Browser {
                 // A page cannot see that a worker closed itself; a failed session is what can be seen.
+                let dies_unseen = self.setting.facts.has("FAULTS") && step.bridge.is_none();
                 let session = self.session()?;
                 if session.is_open() && !session.has_ended() {
+                    if dies_unseen {
+                        while session.poll(Instant::now() + UNSEEN) {}
+                        // What is dead does not mind; what is not has said so.
+                        session.link.bridge(&json!({ "t": "terminate" }))?;
+                    }
                     let _ = session.wait_end(deadline)?;
                 }
             } else {
@@ -1427,6 +1433,8 @@ const EARLY_MS: u32 = 20;
 const LATE_MS: u32 = 200;
 /// How long a killed engine may hold on to its storage, in milliseconds.
 const DYING_MS: u32 = 5_000;
+/// How long a worker that was told to die is given for it, since nobody sees it happen.
+const UNSEEN: Duration = Duration::from_millis(300);
 const AFTERTHOUGHT: Duration = Duration::from_millis(30);
 const EXIT_GRACE: Duration = Duration::from_secs(5);
 /// How long a server or page may take to notice that a link has ended. Only late messages are looked for.

@@ -51,8 +51,7 @@ impl Target for BrowserTarget {
         let session = self.next_session;
         self.next_session += 1;
         let script = options.worker_script.as_deref().unwrap_or("worker.js");
-        let order =
-            json!({"t": "open", "session": session, "script": script, "frame": options.tab});
+        let order = json!({"t": "open", "session": session, "script": script, "name": self.config.worker_name, "frame": options.tab});
         let duplex = browser.open(session, &order, deadline)?;
 
         let (found, incoming) = channel();
