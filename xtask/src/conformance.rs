@@ -36,16 +36,19 @@ pub(crate) enum Implementation {
     NodeMemory,
     /// A worker in Chromium, OPFS, real time.
     Browser,
+    /// The same with control calls: what is about time, faults and crashes.
+    BrowserControl,
 }
 
 impl Implementation {
-    const ALL: [Implementation; 6] = [
+    const ALL: [Implementation; 7] = [
         Implementation::Native,
         Implementation::NativeWs,
         Implementation::NativeWsMemory,
         Implementation::Node,
         Implementation::NodeMemory,
         Implementation::Browser,
+        Implementation::BrowserControl,
     ];
 
     fn name(self) -> &'static str {
@@ -56,6 +59,19 @@ impl Implementation {
             Implementation::Node => "node",
             Implementation::NodeMemory => "node-memory",
             Implementation::Browser => "browser",
+            Implementation::BrowserControl => "browser-control",
+        }
+    }
+
+    fn is_browser(self) -> bool {
+        matches!(self, Implementation::Browser | Implementation::BrowserControl)
+    }
+
+    /// What of the suite it runs; empty is all.
+    fn profiles(self) -> &'static [&'static str] {
+        match self {
+            Implementation::BrowserControl => &["--profile", "persistence"],
+            _ => &[],
         }
     }
 
@@ -74,8 +90,8 @@ pub(crate) fn run(implementations: &[Implementation]) -> Result<()> {
         cargo().args(["build", "--workspace", "--bins"]).run()?;
         runner().args(["fmt", "--check"]).run()
     })?;
-    let in_wasm = [Implementation::Node, Implementation::NodeMemory, Implementation::Browser];
-    if implementations.iter().any(|one| in_wasm.contains(one)) {
+    let in_node = [Implementation::Node, Implementation::NodeMemory];
+    if implementations.iter().any(|one| one.is_browser() || in_node.contains(one)) {
         npm::built()?;
     }
     let mut table = Vec::new();
@@ -96,7 +112,7 @@ pub(crate) fn run(implementations: &[Implementation]) -> Result<()> {
 }
 
 fn suite(implementation: Implementation) -> Result<()> {
-    if implementation == Implementation::Browser {
+    if implementation.is_browser() {
         setup::chromium()?;
     }
     let json = report(implementation, "json");
@@ -106,6 +122,7 @@ fn suite(implementation: Implementation) -> Result<()> {
     runner()
         .args(["run", "--impl"])
         .arg(format!("conformance/adapters/{}/impl.json", implementation.name()))
+        .args(implementation.profiles())
         .arg("--junit")
         .arg(report(implementation, "xml"))
         .arg("--json")
