@@ -61,13 +61,13 @@ const startWorker = async ({ script, name, frame: inFrame }) => {
   const options = { type: "module", name }
   if (!inFrame) return [new Worker(url, options), () => {}]
   const frame = document.createElement("iframe")
-  // A document of its own: an empty frame's first one may still be replaced, and its workers with it.
-  frame.srcdoc = "<!doctype html>"
-  const loaded = new Promise((resolve) =>
-    frame.addEventListener("load", () => frame.contentDocument.URL === "about:srcdoc" && resolve()),
-  )
+  // A page of its own, from the server: a document that is made on the spot may lose its workers.
+  frame.src = "/"
+  const loaded = new Promise((resolve) => (frame.onload = () => setTimeout(resolve)))
   document.body.append(frame)
   await loaded
+  // The frame's way to the network is made by its first request, and must not be made by its worker's.
+  await (await frame.contentWindow.fetch(url)).arrayBuffer()
   return [new frame.contentWindow.Worker(url, options), () => frame.remove()]
 }
 
@@ -182,10 +182,15 @@ const runStore = (session) => {
   }
 }
 
-const control = connect("/control")
-control.onmessage = ({ data }) => {
-  const order = JSON.parse(data)
-  if (order.t === "reload") location.reload()
-  else if (order.t === "store") runStore(order.session)
-  else runSession(order.session, order)
+/** Takes orders; a frame does not. */
+const listen = () => {
+  const control = connect("/control")
+  control.onmessage = ({ data }) => {
+    const order = JSON.parse(data)
+    if (order.t === "reload") location.reload()
+    else if (order.t === "store") runStore(order.session)
+    else runSession(order.session, order)
+  }
 }
+
+if (window === window.top) listen()
