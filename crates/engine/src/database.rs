@@ -59,10 +59,7 @@ impl Database {
             Reason::OutOfMemory => error,
             _ => Error { reason: Reason::ImageInvalid, ..error },
         };
-        let database = Self::over(image, platform).map_err(invalid)?;
-        let look = "select count(*) from sqlite_schema; pragma page_count";
-        database.link.run(look).map_err(|report| invalid(report.into()))?;
-        Ok(database.starting_here())
+        Self::readable(image, platform).map_err(invalid)
     }
 
     /// A database over an image that this engine stored.
@@ -71,9 +68,13 @@ impl Database {
             Reason::OutOfMemory => error,
             _ => Error { reason: Reason::ImageInvalid, ..error }.subject("storage.path"),
         };
-        let database = Self::over(image, platform).map_err(damaged)?;
-        let look = "select count(*) from sqlite_schema; pragma page_count";
-        database.link.run(look).map_err(|report| damaged(report.into()))?;
+        Self::readable(image, platform).map_err(damaged)
+    }
+
+    /// A database whose schema can be read.
+    fn readable(image: Image, platform: Arc<dyn Platform>) -> Result<Self> {
+        let database = Self::over(image, platform)?;
+        database.link.run("select count(*) from sqlite_schema; pragma page_count")?;
         Ok(database.starting_here())
     }
 

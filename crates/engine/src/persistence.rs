@@ -229,7 +229,13 @@ impl Persistence {
         }
     }
 
-    fn finish(&mut self, database: &Database, now_ms: u64, tell: Listener<'_>) -> Result<()> {
+    /// Finishes the running save, if there is one.
+    pub(crate) fn finish(
+        &mut self,
+        database: &Database,
+        now_ms: u64,
+        tell: Listener<'_>,
+    ) -> Result<()> {
         while self.is_running() {
             self.slice(database, now_ms, usize::MAX, tell)?;
         }

@@ -175,7 +175,7 @@ struct Queued {
     attachments: Vec<Box<dyn Attachment>>,
 }
 
-/// Virtual time, once a conformance run asked for it.
+/// Time for timers: the platform's, or virtual time once a conformance run asked for it.
 #[derive(Default)]
 struct ManualClock {
     is_manual: bool,
@@ -239,16 +239,7 @@ impl Session {
         }
         self.queue.clear();
         self.held.clear();
-        if let Phase::Ready(ready) = &mut self.phase
-            && let Some(persistence) = &mut ready.persistence
-            && !self.faults.is_crashed()
-        {
-            let now_ms = self.platform.monotonic_ms();
-            let _ = ready.database.link.run("rollback");
-            if persistence.save_now(&ready.database, now_ms, &mut |_| {}).is_ok() {
-                let _ = persistence.seal();
-            }
-        }
+        let _ = self.put_away(false, &mut |_| {});
         self.give_up(Reason::Closed);
     }
 
@@ -270,9 +261,13 @@ impl Session {
             Phase::Ready(ready) => ready.persistence.as_ref().is_some_and(Persistence::is_running),
             _ => false,
         };
-        let is_due = || self.deadline().is_some_and(|due| due <= self.platform.monotonic_ms());
         !self.is_opening()
-            && (!self.queue.is_empty() || !self.held.is_empty() || is_saving || is_due())
+            && (!self.queue.is_empty() || !self.held.is_empty() || is_saving || self.is_due())
+    }
+
+    /// A save is to begin now.
+    fn is_due(&self) -> bool {
+        self.deadline().is_some_and(|due| due <= self.platform.monotonic_ms())
     }
 
     /// Whether the session has ended. Requests are still answered, with an error.
@@ -431,15 +426,14 @@ impl Session {
         attachments: &[Box<dyn Attachment>],
         sink: Sink<'_>,
     ) {
-        let seq_before = self.state().commit_seq;
+        let seq_before = self.commit_seq();
         let result = match (call, &mut self.phase) {
             (_, Phase::Opening(_)) => unreachable!("nothing runs while storage is opened"),
             (request::Call::Init(init), Phase::New) => {
-                match self.init(id, init, attachments, sink) {
-                    Ok(None) => return,
-                    Ok(Some(outcome)) => Ok(outcome),
-                    Err(error) => Err(error),
-                }
+                let Some(outcome) = self.init(id, init, attachments, sink).transpose() else {
+                    return;
+                };
+                outcome
             }
             (request::Call::Init(_), Phase::Ready(_)) => {
                 let message = "the session is initialised; open another for another database";
@@ -472,23 +466,18 @@ impl Session {
             (request::Call::Save(_), Phase::Ready(_)) => self.save(sink),
             (request::Call::Suspend(_), Phase::Ready(_)) => Ok(self.suspend(sink)),
             (request::Call::Resume(resume), Phase::Ready(_)) => {
-                match self.resume(id, resume.wait_ms, sink) {
-                    None => return,
-                    Some(outcome) => Ok(outcome),
-                }
+                let Some(outcome) = self.resume(id, resume.wait_ms, sink) else { return };
+                Ok(outcome)
             }
             (request::Call::Control(control), Phase::Ready(_)) => {
-                match self.control(control.op, sink) {
-                    Ok(None) => return,
-                    Ok(Some(outcome)) => Ok(outcome),
-                    Err(error) => Err(error),
-                }
+                let Some(outcome) = self.control(control.op, sink).transpose() else { return };
+                outcome
             }
             (request::Call::Cancel(_), Phase::Ready(_)) => {
                 unreachable!("a cancel is answered on arrival")
             }
         };
-        let has_committed = self.state().commit_seq > seq_before;
+        let has_committed = self.commit_seq() > seq_before;
         match result {
             Ok(outcome) => self.answer_in_turn(id, outcome, vec![], has_committed, sink),
             Err(error) => {
@@ -704,9 +693,11 @@ impl Session {
         send_event(&mut self.last_event_seq, kind, sink);
     }
 
-    /// Time for timers.
-    fn now_ms(&self) -> u64 {
-        if self.clock.is_manual { self.clock.now_ms } else { self.platform.monotonic_ms() }
+    fn commit_seq(&self) -> u64 {
+        match &self.phase {
+            Phase::Ready(ready) => ready.database.commit_seq(),
+            _ => 0,
+        }
     }
 
     fn state(&self) -> SessionState {
@@ -738,6 +729,12 @@ fn send_answer(
     let sizes = attachments.iter().map(Snapshot::len).collect();
     let frame = encode_response(id, state, outcome, sizes);
     sink(Effect::Send { frame, attachments });
+}
+
+impl ManualClock {
+    fn now_ms(&self, platform: &dyn Platform) -> u64 {
+        if self.is_manual { self.now_ms } else { platform.monotonic_ms() }
+    }
 }
 
 impl Held {

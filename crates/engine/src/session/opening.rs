@@ -186,7 +186,7 @@ impl Session {
         let mut persistence = Persistence::new(storage, store, policy, is_strict, is_new);
         let reports = Reports::of(&init);
         if is_new && !policy.disabled {
-            let now_ms = self.now_ms();
+            let now_ms = self.clock.now_ms(&*self.platform);
             let mut listener = listener(&mut self.last_event_seq, reports, sink);
             persistence.save_now(&database, now_ms, &mut listener)?;
         }

@@ -11,12 +11,13 @@ use super::{
     send_event,
 };
 use crate::StorageFile;
+use crate::database::Database;
+use crate::persistence::{Listener, Persistence};
 
 impl Session {
     /// Tells of a commit, and starts the time of its save.
     pub(super) fn committed(&mut self, sink: Sink<'_>) {
-        let now_ms = self.now_ms();
-        let Phase::Ready(ready) = &mut self.phase else { return };
+        let Phase::Ready(ready) = &self.phase else { return };
         let (reports, commit_seq) = (ready.reports, ready.database.commit_seq());
         if reports.commits {
             let commit = CommitEvent { commit_seq, ..Default::default() };
@@ -25,24 +26,20 @@ impl Session {
                 false => self.held.push(Held::Commit(commit)),
             }
         }
-        if let Some(persistence) = &mut ready.persistence {
-            let mut listener = listener(&mut self.last_event_seq, reports, sink);
-            persistence.committed(commit_seq, now_ms, &mut listener);
-        }
+        self.with_store(sink, |persistence, _, now_ms, tell| {
+            persistence.committed(commit_seq, now_ms, tell);
+        });
     }
 
     /// Begins a save that is due, or goes on with the one that is under way.
     pub(super) fn save_some(&mut self, sink: Sink<'_>) {
-        let is_due = self.deadline().is_some_and(|due| due <= self.platform.monotonic_ms());
-        let now_ms = self.now_ms();
-        let Phase::Ready(ready) = &mut self.phase else { return };
-        let Some(persistence) = &mut ready.persistence else { return };
-        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
-        if is_due {
-            persistence.begin(&ready.database, &mut listener);
-        }
-        let _ = persistence.slice(&ready.database, now_ms, SLICE_BYTES, &mut listener);
-        drop(listener);
+        let is_due = self.is_due();
+        self.with_store(sink, |persistence, database, now_ms, tell| {
+            if is_due {
+                persistence.begin(database, tell);
+            }
+            let _ = persistence.slice(database, now_ms, SLICE_BYTES, tell);
+        });
         self.died(sink);
     }
 
@@ -54,18 +51,13 @@ impl Session {
     }
 
     pub(super) fn export(&mut self, id: u32, sink: Sink<'_>) {
-        let now_ms = self.now_ms();
-        let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
+        let Phase::Ready(ready) = &self.phase else { unreachable!("checked by `run`") };
         let result = ready.database.export();
-        if result.is_ok()
-            && let Some(persistence) = &mut ready.persistence
-            && !persistence.is_suspended()
-        {
-            let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
-            // Its failure is told by an event; the image is good all the same.
-            let _ = persistence.save_now(&ready.database, now_ms, &mut listener);
-        }
         let commit_seq = ready.database.commit_seq();
+        if result.is_ok() {
+            // Its failure is told by an event; the image is good all the same.
+            self.save_to_end(sink);
+        }
         match result {
             Ok(snapshot) => {
                 let response = ExportResponse { image_attachment: 0, commit_seq };
@@ -80,34 +72,30 @@ impl Session {
     }
 
     pub(super) fn save(&mut self, sink: Sink<'_>) -> Result<Outcome> {
-        let now_ms = self.now_ms();
-        let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
-        let Some(persistence) = &mut ready.persistence else {
+        let saved = self.with_store(sink, |persistence, database, now_ms, tell| {
+            if database.link.in_transaction() {
+                let message = "a transaction is open; its half cannot be saved";
+                return Err(Error::new(Reason::InTransaction, message));
+            }
+            persistence.save_now(database, now_ms, tell)?;
+            let response = SaveResponse { saved_seq: persistence.saved_seq() };
+            Ok(Outcome::Plain(response::Outcome::Save(response)))
+        });
+        saved.unwrap_or_else(|| {
             let message = "memory keeps nothing beyond the session";
-            return Err(Error::new(Reason::StorageUnsupported, message).subject("MEMORY"));
-        };
-        if ready.database.link.in_transaction() {
-            let message = "a transaction is open; its half cannot be saved";
-            return Err(Error::new(Reason::InTransaction, message));
-        }
-        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
-        persistence.save_now(&ready.database, now_ms, &mut listener)?;
-        let response = SaveResponse { saved_seq: persistence.saved_seq() };
-        Ok(Outcome::Plain(response::Outcome::Save(response)))
+            Err(Error::new(Reason::StorageUnsupported, message).subject("MEMORY"))
+        })
     }
 
     pub(super) fn suspend(&mut self, sink: Sink<'_>) -> Outcome {
-        let now_ms = self.now_ms();
-        let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
-        let mut saved_seq = 0;
-        if let Some(persistence) = &mut ready.persistence {
+        let saved_seq = self.with_store(sink, |persistence, database, now_ms, tell| {
             if !persistence.is_suspended() {
-                let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
-                persistence.suspend(&ready.database, now_ms, &mut listener);
+                persistence.suspend(database, now_ms, tell);
             }
-            saved_seq = persistence.saved_seq();
-        }
-        Outcome::Plain(response::Outcome::Suspend(SuspendResponse { saved_seq }))
+            persistence.saved_seq()
+        });
+        let response = SuspendResponse { saved_seq: saved_seq.unwrap_or(0) };
+        Outcome::Plain(response::Outcome::Suspend(response))
     }
 
     /// Asks for the storage again; the answer comes with it.
@@ -146,58 +134,46 @@ impl Session {
 
     /// The last save. An open transaction is rolled back.
     pub(super) fn put_away(&mut self, discard_unsaved: bool, sink: Sink<'_>) -> Result<()> {
-        let now_ms = self.now_ms();
-        let Phase::Ready(ready) = &mut self.phase else { return Ok(()) };
-        let Some(persistence) = &mut ready.persistence else { return Ok(()) };
-        if ready.database.link.in_transaction() {
-            let _ = ready.database.link.run("rollback");
-        }
-        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
-        let result = match discard_unsaved {
-            true => Ok(()),
-            false => persistence.save_now(&ready.database, now_ms, &mut listener),
-        };
-        // What is saved is safe without it.
-        let _ = persistence.seal();
-        result
+        let result = self.with_store(sink, |persistence, database, now_ms, tell| {
+            if database.link.in_transaction() {
+                let _ = database.link.run("rollback");
+            }
+            let result = match discard_unsaved {
+                true => Ok(()),
+                false => persistence.save_now(database, now_ms, tell),
+            };
+            // What is saved is safe without it.
+            let _ = persistence.seal();
+            result
+        });
+        result.unwrap_or(Ok(()))
     }
 
-    /// Saves everything that is committed.
+    /// Saves everything that is committed, unless the storage is let go.
     pub(super) fn save_to_end(&mut self, sink: Sink<'_>) {
-        let now_ms = self.now_ms();
-        let Phase::Ready(ready) = &mut self.phase else { return };
-        let Some(persistence) = ready.persistence.as_mut().filter(|kept| !kept.is_suspended())
-        else {
-            return;
-        };
-        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
-        let result = persistence.save_now(&ready.database, now_ms, &mut listener);
-        ready.strict_failure = result.err();
+        self.with_store(sink, |persistence, database, now_ms, tell| {
+            if !persistence.is_suspended() {
+                let _ = persistence.save_now(database, now_ms, tell);
+            }
+        });
     }
 
     /// Finishes the save that is under way.
     pub(super) fn save_running(&mut self, sink: Sink<'_>) {
-        let now_ms = self.now_ms();
-        let Phase::Ready(ready) = &mut self.phase else { return };
-        let Some(persistence) = &mut ready.persistence else { return };
-        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
-        while persistence.is_running() {
-            let _ = persistence.slice(&ready.database, now_ms, usize::MAX, &mut listener);
-        }
-        drop(listener);
+        self.with_store(sink, |persistence, database, now_ms, tell| {
+            let _ = persistence.finish(database, now_ms, tell);
+        });
         self.died(sink);
     }
 
     /// Stores what was committed under strict durability.
     pub(super) fn save_strictly(&mut self, sink: Sink<'_>) {
-        let now_ms = self.now_ms();
-        let Phase::Ready(ready) = &mut self.phase else { return };
-        let Some(persistence) = ready.persistence.as_mut().filter(|kept| kept.is_strict) else {
-            return;
-        };
-        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
-        let result = persistence.save_committed(&ready.database, now_ms, &mut listener);
-        ready.strict_failure = result.err();
+        let result = self.with_store(sink, |persistence, database, now_ms, tell| {
+            persistence.is_strict.then(|| persistence.save_committed(database, now_ms, tell))
+        });
+        if let (Some(Some(result)), Phase::Ready(ready)) = (result, &mut self.phase) {
+            ready.strict_failure = result.err();
+        }
     }
 
     /// Sends the answers that waited for a save, after it.
@@ -234,6 +210,20 @@ impl Session {
         state.saved_seq = saved_seq.min(state.commit_seq);
         send_answer(id, state, &outcome, attachments, sink);
         self.reuse(outcome);
+    }
+
+    /// Does something about the store, at this time, and tells of it; nothing where the database is
+    /// in memory only.
+    fn with_store<T>(
+        &mut self,
+        sink: Sink<'_>,
+        act: impl FnOnce(&mut Persistence, &Database, u64, Listener<'_>) -> T,
+    ) -> Option<T> {
+        let Phase::Ready(ready) = &mut self.phase else { return None };
+        let persistence = ready.persistence.as_mut()?;
+        let now_ms = self.clock.now_ms(&*self.platform);
+        let mut listener = listener(&mut self.last_event_seq, ready.reports, sink);
+        Some(act(persistence, &ready.database, now_ms, &mut listener))
     }
 }
 
