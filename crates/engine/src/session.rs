@@ -571,12 +571,16 @@ impl Session {
             let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
             match ready.database.fetch(fetch.cursor) {
                 Ok((batch, done)) => {
-                    self.answer(id, &Outcome::Fetch { batch, done }, vec![], sink);
+                    let outcome = Outcome::Fetch { batch, done };
+                    self.answer_in_turn(id, outcome, vec![], false, sink);
                     if done {
                         return;
                     }
                 }
-                Err(error) => return self.refuse(id, error, sink),
+                Err(error) => {
+                    let outcome = Outcome::Plain(response::Outcome::Error(error.into()));
+                    return self.answer_in_turn(id, outcome, vec![], false, sink);
+                }
             }
         }
     }

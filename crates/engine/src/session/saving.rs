@@ -120,11 +120,12 @@ impl Session {
         match result {
             Ok(()) => {
                 let outcome = Outcome::Plain(response::Outcome::Resume(ResumeResponse {}));
-                self.answer(id, &outcome, vec![], sink);
+                self.answer_in_turn(id, outcome, vec![], false, sink);
             }
             Err(error) => {
                 let lost = (error.reason == Reason::StorageLost).then(|| error.clone());
-                self.refuse(id, error, sink);
+                let outcome = Outcome::Plain(response::Outcome::Error(error.into()));
+                self.answer_in_turn(id, outcome, vec![], false, sink);
                 if let Some(lost) = lost {
                     self.end(lost, sink);
                 }

@@ -11,13 +11,13 @@ use expect_test::{Expect, expect};
 use lix_engine_core::{Effect, Event, Message, Session, SessionOptions, StorageFile};
 use lix_engine_protocol::proto::{
     AutosavePolicy, CloseRequest, Durability, EventKind, EventOptions, ExecBatchRequest,
-    ExecRequest, Frame, InitRequest, OpenMode, Request, ResumeRequest, StorageKind, StorageTarget,
-    event, frame, init_request, request, response,
+    ExecRequest, FetchRequest, Frame, InitRequest, OpenMode, Request, ResumeRequest, RowMode,
+    StorageKind, StorageTarget, event, frame, init_request, request, response,
 };
 use lix_engine_protocol::{Error, Reason, Result};
 use prost::Message as _;
 
-use crate::host::{TestPlatform, rows};
+use crate::host::{TestPlatform, batch_rows, rows};
 
 #[test]
 fn a_quiet_time_after_the_last_commit_everything_is_saved() {
@@ -177,6 +177,25 @@ fn strict_requests_sent_without_waiting_share_a_save() {
     life.shows(expect![[r#"
         init: restored true [0/0]
         select group_concat(a) from t: ok ['1,2,4'] [0/0]
+    "#]]);
+}
+
+#[test]
+fn batches_of_a_cursor_do_not_overtake_an_answer_that_waits() {
+    let mut life = Life::open(strict());
+    life.exec("create table t(a)");
+    life.exec("insert into t values (1), (2)");
+    let sql = "select a from t".into();
+    let mut cursor = ExecRequest { sql, max_batch_rows: 1, ..Default::default() };
+    cursor.set_rows(RowMode::Cursor);
+    life.call("cursor", request::Call::Exec(cursor));
+    life.send(exec("insert into t values (3)"));
+    life.send(request::Call::Fetch(FetchRequest { cursor: 1, credit: 1 }));
+    life.send(request::Call::Fetch(FetchRequest { cursor: 99, credit: 1 }));
+    life.log.clear();
+    life.run("three at once");
+    life.shows(expect![[r#"
+        three at once: scheduled 3, started 3, saved 3, ok [3/3], batch [2] [3/3], CURSOR_UNKNOWN [3/3]
     "#]]);
 }
 
@@ -647,6 +666,9 @@ fn describe(body: frame::Body) -> String {
                     rows => format!("ok [{}]", rows.join("; ")),
                 },
                 response::Outcome::ExecBatch(_) => "ok".into(),
+                response::Outcome::Fetch(fetch) => {
+                    format!("batch [{}]", batch_rows(&fetch.batch.unwrap()).join("; "))
+                }
                 response::Outcome::Export(export) => format!("image of {}", export.commit_seq),
                 response::Outcome::Save(save) => format!("saved {}", save.saved_seq),
                 response::Outcome::Suspend(suspend) => format!("suspended {}", suspend.saved_seq),
