@@ -28,6 +28,8 @@ mod database;
 mod exec;
 mod faults;
 mod image;
+#[allow(dead_code, reason = "being built")]
+mod lix;
 mod mutants;
 mod params;
 mod persistence;

@@ -37,6 +37,25 @@ struct Hooks {
     /// On the platform's monotonic clock.
     deadline_ms: Cell<u64>,
     timed_out: Cell<bool>,
+    /// How many of the engine's own statements are being prepared or stepped.
+    inside: Cell<u32>,
+}
+
+/// While it lives, statements are the engine's own: what they are is not noted, and they may write
+/// where users may not.
+pub(crate) struct Inside<'a> {
+    link: &'a Link,
+    traits: u32,
+    target: Option<Target>,
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        let hooks = &self.link.hooks;
+        hooks.inside.set(hooks.inside.get() - 1);
+        hooks.traits.set(self.traits);
+        hooks.target.replace(self.target.take());
+    }
 }
 
 impl Link {
@@ -67,6 +86,7 @@ impl Link {
             inserted: Cell::new(None),
             deadline_ms: Cell::new(0),
             timed_out: Cell::new(false),
+            inside: Cell::new(0),
         });
         let context = std::ptr::from_ref::<Hooks>(&hooks).cast_mut().cast::<c_void>();
         // SAFETY: the connection is open; `hooks` is boxed and dropped after the connection, so
@@ -98,6 +118,13 @@ impl Link {
     /// Whether SQLite committed since the last call of this function.
     pub(crate) fn take_committed(&self) -> bool {
         self.hooks.committed.replace(false)
+    }
+
+    /// Marks what follows as the engine's own, also in the middle of preparing a user's statement.
+    pub(crate) fn inside(&self) -> Inside<'_> {
+        let hooks = &self.hooks;
+        hooks.inside.set(hooks.inside.get() + 1);
+        Inside { link: self, traits: hooks.traits.get(), target: hooks.target.take() }
     }
 
     /// Runs SQL of the engine's own.
