@@ -5,6 +5,11 @@
 //! Guarantees: a [`Statement`] keeps its connection alive; it is reset before it is bound again;
 //! values bound without a copy are unbound before they can go away.
 
+#[allow(dead_code, unused, clippy::todo, reason = "being built")]
+pub(crate) mod function;
+#[allow(dead_code, unused, clippy::todo, reason = "being built")]
+pub(crate) mod vtab;
+
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::rc::Rc;
