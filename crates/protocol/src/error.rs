@@ -145,6 +145,8 @@ reasons! {
         ParamUnknown = "PARAM_UNKNOWN",
         ParamInvalid = "PARAM_INVALID",
         OptionInvalid = "OPTION_INVALID",
+        VersionUnknown = "VERSION_UNKNOWN",
+        ReadOnly = "READ_ONLY",
     }
     Constraint {
         Unique = "UNIQUE",

@@ -1174,6 +1174,17 @@ export declare type InitRequest = Message<"lix.engine.v1.InitRequest"> & {
    * @generated from field: lix.engine.v1.Durability durability = 12;
    */
   durability: Durability;
+
+  /**
+   * The database is to be a lix: one whose content is under change control. Absent: it is what its content is. Needs
+   * CAPABILITY_CHANGE_CONTROL.
+   *
+   * [lix.opened] Content that is a lix is opened as one, whether or not this is present. [lix.plain] Absent with
+   * content that is no lix, or with none: a plain SQLite database, in which the engine adds and reserves nothing.
+   *
+   * @generated from field: lix.engine.v1.LixOptions lix = 13;
+   */
+  lix?: LixOptions | undefined;
 };
 
 /**
@@ -1181,6 +1192,88 @@ export declare type InitRequest = Message<"lix.engine.v1.InitRequest"> & {
  * Use `create(InitRequestSchema)` to create a new message.
  */
 export declare const InitRequestSchema: GenMessage<InitRequest>;
+
+/**
+ * What a new lix starts with. A lix is a SQLite database that the engine keeps under change control: its state is
+ * read and written through tables such as state, key_value and version, which are no tables of the image, and every
+ * transaction that writes tracked state becomes a commit. All that an engine stores for it lies in ordinary tables
+ * whose names begin with _lix_.
+ *
+ * [lix.new] Content that is no lix yet is made one inside init: empty content, a seed, or what the storage holds.
+ * That is no commit: commit_seq is 0 after it. It is part of the first save; stored content that became a lix is
+ * saved like new content.
+ * [lix.adopted] Tables that a plain database has stay as they are.
+ * [lix.foreign-tables] A plain database with a table whose name begins with _lix_ (in any case) makes init fail with
+ * CORRUPT/IMAGE_INVALID, and so does a lix whose schema_version the engine does not know; the subject is that of
+ * other faults of the same bytes.
+ * [lix.own-tables] In a lix a statement may read the tables that begin with _lix_, but one that writes, alters, drops
+ * or makes one is refused with INVALID/READ_ONLY.
+ *
+ * @generated from message lix.engine.v1.LixOptions
+ */
+export declare type LixOptions = Message<"lix.engine.v1.LixOptions"> & {
+  /**
+   * Key values for the new lix. [lix.key-values-new] Ignored, after they were checked, if the content is a lix
+   * already.
+   *
+   * lix_id and lix_name are made up unless given. A value of lix_deterministic_mode with "enabled": true makes the new
+   * lix the same every time.
+   *
+   * @generated from field: repeated lix.engine.v1.LixKeyValue key_values = 1;
+   */
+  keyValues: LixKeyValue[];
+};
+
+/**
+ * Describes the message lix.engine.v1.LixOptions.
+ * Use `create(LixOptionsSchema)` to create a new message.
+ */
+export declare const LixOptionsSchema: GenMessage<LixOptions>;
+
+/**
+ * A key value for a new lix.
+ *
+ * @generated from message lix.engine.v1.LixKeyValue
+ */
+export declare type LixKeyValue = Message<"lix.engine.v1.LixKeyValue"> & {
+  /**
+   * [lix.key-values] The entity lix_key_value of this key holds the value after init. A key that comes twice for the
+   * same version: the last one counts. [lix.key-empty] An empty key is INVALID/OPTION_INVALID, subject such as
+   * lix.key_values[0].key.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * The value: any JSON text. [lix.value-invalid] Text that is no JSON is INVALID/OPTION_INVALID, subject such as
+   * lix.key_values[0].value_json; nothing is touched. [lix.value-null] The value null of a tracked key makes no entity.
+   *
+   * @generated from field: string value_json = 2;
+   */
+  valueJson: string;
+
+  /**
+   * The version that holds it. [lix.key-version] Empty: the initial version, main, or "global" if it is untracked. A
+   * version that the new lix does not have is INVALID/VERSION_UNKNOWN, subject such as lix.key_values[0].version_id.
+   *
+   * @generated from field: string version_id = 3;
+   */
+  versionId: string;
+
+  /**
+   * [lix.key-untracked] Without changes, commits and history.
+   *
+   * @generated from field: bool untracked = 4;
+   */
+  untracked: boolean;
+};
+
+/**
+ * Describes the message lix.engine.v1.LixKeyValue.
+ * Use `create(LixKeyValueSchema)` to create a new message.
+ */
+export declare const LixKeyValueSchema: GenMessage<LixKeyValue>;
 
 /**
  * Which events a session sends.
@@ -1387,7 +1480,8 @@ export declare type InitResponse = Message<"lix.engine.v1.InitResponse"> & {
   sqliteVersion: string;
 
   /**
-   * Version of the engine's own tables in the database. Empty: it has none.
+   * Version of the engine's own tables in the database. Empty: it has none. [lix.schema-version] "1" exactly if the
+   * database is a lix.
    *
    * @generated from field: string schema_version = 5;
    */
@@ -1934,21 +2028,37 @@ export declare type CommitEvent = Message<"lix.engine.v1.CommitEvent"> & {
   commitSeq: bigint;
 
   /**
-   * What changed, one row per change, with COMMIT_DETAIL_KEYS or VALUES. Absent with SUMMARY.
+   * What changed in the state of a lix, one row per row of state, with COMMIT_DETAIL_KEYS or VALUES. Absent with
+   * SUMMARY.
+   *
+   * [event.commit-rows] Every change of the commit and every untracked row that it wrote or deleted is listed once,
+   * with the last content that the transaction gave it, whatever wrote it: statements on any table, procedures, merges.
+   * [event.commit-row-order] For each commit that the transaction made, in order: every change, in the order of
+   * writing, each followed by its change set element. Then the untracked rows, in the order of writing; then, for the
+   * same commits, the authors of the changes, the commits, the tips of their versions, the edges. Derived rows
+   * (elements, authors, edges) lie in version "global", as all rows of the graph.
+   * [event.commit-plain] A commit that changed no state, such as any commit of a plain database or one to a table of
+   * the user's own, has a batch without rows.
    *
    * @generated from field: lix.engine.v1.RowBatch changes = 2;
    */
   changes?: RowBatch | undefined;
 
   /**
-   * Names of the columns of changes. The minor that first offers the details fixes them here.
+   * Names of the columns of changes.
+   *
+   * [event.commit-columns] With KEYS, in this order: id (of the change; "untracked" for an untracked row), entity_id,
+   * schema_key, schema_version, file_id, plugin_key, created_at, version_id, commit_id (NULL for an untracked row),
+   * untracked (INTEGER 0 or 1); all others are TEXT. [event.commit-values] With VALUES also snapshot_content: the
+   * new content as JSON text, NULL for a deletion. No column has a decl_type.
    *
    * @generated from field: repeated lix.engine.v1.Column columns = 3;
    */
   columns: Column[];
 
   /**
-   * More changed than max_result_bytes allows to list; changes is then not complete.
+   * [event.commit-truncated] More changed than max_result_bytes allows to list; changes then holds the first rows of
+   * the list, as many as fit.
    *
    * @generated from field: bool truncated = 4;
    */
@@ -2503,6 +2613,13 @@ export enum Capability {
    * @generated from enum value: CAPABILITY_FAULTS = 12;
    */
   FAULTS = 12,
+
+  /**
+   * InitRequest.lix, content that is a lix, and all details of CommitEvent.
+   *
+   * @generated from enum value: CAPABILITY_CHANGE_CONTROL = 13;
+   */
+  CHANGE_CONTROL = 13,
 }
 
 /**
@@ -2618,7 +2735,7 @@ export enum CommitDetail {
 
   /**
    * Plus what changed, by key. [init.commit-detail] An engine that does not offer a detail makes init fail with
-   * UNIMPLEMENTED/CAPABILITY_MISSING, subject COMMIT_DETAIL.
+   * UNIMPLEMENTED/CAPABILITY_MISSING, subject COMMIT_DETAIL; one with CAPABILITY_CHANGE_CONTROL offers them all.
    *
    * @generated from enum value: COMMIT_DETAIL_KEYS = 2;
    */
