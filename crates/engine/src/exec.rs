@@ -121,11 +121,11 @@ impl Database {
         };
         let values: Vec<&Value> = params.assign(statement)?;
         let fetched = params.fetch(&values)?;
-        let outlives_request = row_mode(request) == RowMode::Cursor && statement.is_read_only();
+        let outlives_request = row_mode(request) == RowMode::Cursor && !statement.writes();
         params::bind(statement, &values, &fetched, outlives_request)?;
 
-        let writes = !statement.is_read_only();
-        let disturbs = writes || statement.rolls_back_to() || statement.disturbs_readers();
+        let disturbs =
+            statement.writes() || statement.rolls_back_to() || statement.disturbs_readers();
         if self.cursors.len() > 0 && disturbs {
             self.cursors.drain(around.limits.max_result_bytes as usize)?;
         }
@@ -139,9 +139,12 @@ impl Database {
         around: &Surroundings<'_>,
     ) -> Result<Ran> {
         let size = BatchSize::of(request, around);
-        if compiled.statement.is_read_only() {
+        if !compiled.statement.writes() {
             let spare = self.spare_batch.take();
             return read(compiled, row_mode(request), size, around, spare);
+        }
+        if compiled.statement.is_read_only() {
+            return self.call(compiled, row_mode(request), size, around);
         }
 
         let changes_before = self.link.total_changes();
@@ -154,7 +157,12 @@ impl Database {
         } else if watches {
             compiled.statement.watch_insertions();
         }
-        let may_be_taken_back = compiled.column_count > 0 && self.link.in_transaction();
+        // A virtual table may have written half of a row when it fails, and SQLite takes a
+        // statement that writes one row to have done nothing then.
+        let is_virtual = compiled.statement.writes_virtual_table();
+        let is_taken_back = |error: &Error| is_virtual || is_about_rows(error);
+        let may_be_taken_back =
+            (compiled.column_count > 0 || is_virtual) && self.link.in_transaction();
         if may_be_taken_back {
             self.control("savepoint lix_statement")?;
         }
@@ -162,7 +170,7 @@ impl Database {
         let watched = if watches { compiled.statement.watched_insertion() } else { None };
         let rowid_after = self.link.last_insert_rowid();
         if may_be_taken_back && self.link.in_transaction() {
-            if result.as_ref().is_err_and(is_about_rows) {
+            if result.as_ref().is_err_and(is_taken_back) {
                 compiled.statement.reset();
                 self.control("rollback to lix_statement")?;
             }
@@ -193,6 +201,38 @@ impl Database {
             (false, _) => false,
         };
         ran.outcome.meta.last_insert_rowid = inserted.then_some(rowid_after);
+        Ok(ran)
+    }
+
+    /// Runs a statement that reads procedures: SQLite takes it for reading, but it writes, so it is
+    /// given a transaction, or a savepoint in the one that is open.
+    fn call(
+        &mut self,
+        compiled: &mut CompiledStatement,
+        mode: RowMode,
+        size: BatchSize,
+        around: &Surroundings<'_>,
+    ) -> Result<Ran> {
+        let is_alone = !self.link.in_transaction();
+        let (begin, end) = match is_alone {
+            true => ("begin immediate", "commit"),
+            false => ("savepoint lix_statement", "release lix_statement"),
+        };
+        self.control(begin)?;
+        let result = self.write(compiled, mode, size, around).and_then(|ran| {
+            self.control(end)?;
+            Ok(ran)
+        });
+        // SQLite may have ended the transaction itself.
+        if result.is_err() && self.link.in_transaction() {
+            compiled.statement.reset();
+            self.control(if is_alone { "rollback" } else { "rollback to lix_statement" })?;
+            if !is_alone {
+                self.control(end)?;
+            }
+        }
+        let mut ran = result?;
+        ran.outcome.meta.changes = Some(0);
         Ok(ran)
     }
 

@@ -5,18 +5,22 @@
 //! Guarantees: a [`Statement`] keeps its connection alive; it is reset before it is bound again;
 //! values bound without a copy are unbound before they can go away.
 
-#[allow(dead_code, unused, clippy::todo, reason = "being built")]
+mod callback;
+#[allow(dead_code, reason = "being built")]
 pub(crate) mod function;
-#[allow(dead_code, unused, clippy::todo, reason = "being built")]
+#[allow(dead_code, reason = "being built")]
 pub(crate) mod vtab;
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use lix_engine_protocol::{Error, Reason};
 use rusqlite::{Connection, OpenFlags, ffi};
 
+use self::callback::Callbacks;
 use crate::Platform;
 use crate::sqlite_error::Report;
 use crate::vfs::{ImageVfs, MAIN_FILE, SharedImage};
@@ -30,6 +34,7 @@ pub(crate) struct Link {
 
 /// What SQLite tells the engine by callback.
 struct Hooks {
+    db: *mut ffi::sqlite3,
     platform: Arc<dyn Platform>,
     /// Collected by the authorizer while a statement is prepared.
     traits: Cell<u32>,
@@ -44,6 +49,9 @@ struct Hooks {
     timed_out: Cell<bool>,
     /// How many of the engine's own statements are being prepared or stepped.
     inside: Cell<u32>,
+    /// Names of registered virtual tables, in lower case.
+    tables: RefCell<HashSet<Box<[u8]>>>,
+    callbacks: Callbacks,
 }
 
 /// While it lives, statements are the engine's own: what they are is not noted, and they may write
@@ -81,8 +89,11 @@ impl Link {
                 offset: None,
                 preparing: false,
                 timed_out: false,
+                cause: None,
             })?;
         let hooks = Box::new(Hooks {
+            // SAFETY: the hooks use it only while the connection is open.
+            db: unsafe { connection.handle() },
             platform,
             traits: Cell::new(0),
             target: RefCell::new(None),
@@ -92,6 +103,8 @@ impl Link {
             deadline_ms: Cell::new(0),
             timed_out: Cell::new(false),
             inside: Cell::new(0),
+            tables: RefCell::default(),
+            callbacks: Callbacks::default(),
         });
         let context = std::ptr::from_ref::<Hooks>(&hooks).cast_mut().cast::<c_void>();
         // SAFETY: the connection is open; `hooks` is boxed and dropped after the connection, so
@@ -134,6 +147,7 @@ impl Link {
 
     /// Runs SQL of the engine's own.
     pub(crate) fn run(self: &Rc<Self>, sql: &str) -> Result<(), Report> {
+        let _inside = self.inside();
         let mut rest = sql;
         while let Prepared::Statement { mut statement, tail } = Statement::prepare(self, rest)? {
             while statement.step()? {}
@@ -167,20 +181,18 @@ impl Link {
         unsafe { ffi::sqlite3_changes64(self.db()) as u64 }
     }
 
-    /// Rows changed since the connection was opened, triggers and foreign keys included.
+    /// Rows changed since the connection was opened, triggers and foreign keys included, without
+    /// those that virtual tables and functions wrote to do their work.
     pub(crate) fn total_changes(&self) -> u64 {
-        // SAFETY: the connection is open.
-        unsafe { ffi::sqlite3_total_changes64(self.db()) as u64 }
+        self.hooks.total_changes() - self.hooks.changes_aside()
     }
 
     pub(crate) fn last_insert_rowid(&self) -> i64 {
-        // SAFETY: the connection is open.
-        unsafe { ffi::sqlite3_last_insert_rowid(self.db()) }
+        self.hooks.last_insert_rowid()
     }
 
     pub(crate) fn set_last_insert_rowid(&self, rowid: i64) {
-        // SAFETY: the connection is open.
-        unsafe { ffi::sqlite3_set_last_insert_rowid(self.db(), rowid) };
+        self.hooks.set_last_insert_rowid(rowid);
     }
 
     fn watch_insertions(&self, table: Option<CString>) -> Option<i64> {
@@ -214,24 +226,51 @@ impl Link {
         code == ffi::SQLITE_OK
     }
 
-    fn db(&self) -> *mut ffi::sqlite3 {
-        // SAFETY: the handle is only used while `self` keeps the connection open.
-        unsafe { self.connection.handle() }
+    /// What is compiled is compiled anew before it runs again.
+    fn expire_statements(&self) {
+        let context = std::ptr::from_ref::<Hooks>(&self.hooks).cast_mut().cast::<c_void>();
+        // SAFETY: as for the hooks in `open`. Installing an authorizer expires what others saw.
+        unsafe { ffi::sqlite3_set_authorizer(self.db(), Some(authorize), context) };
     }
 
+    fn db(&self) -> *mut ffi::sqlite3 {
+        self.hooks.db
+    }
+
+    /// What SQLite says about the call that just failed. Panics if a callback of it did.
     fn report(&self, preparing: bool) -> Report {
+        self.hooks.resume_panic();
         // SAFETY: the connection is open; the message is copied before SQLite is called again.
         unsafe {
             let db = self.db();
             let message = CStr::from_ptr(ffi::sqlite3_errmsg(db)).to_string_lossy().into_owned();
             Report {
                 code: ffi::sqlite3_extended_errcode(db),
-                message,
                 offset: u32::try_from(ffi::sqlite3_error_offset(db)).ok(),
                 preparing,
                 timed_out: self.hooks.timed_out.get(),
+                cause: self.hooks.failure(&message).map(Box::new),
+                message,
             }
         }
+    }
+}
+
+impl Hooks {
+    /// Rows changed by any statement.
+    fn total_changes(&self) -> u64 {
+        // SAFETY: here and below, the connection is open.
+        unsafe { ffi::sqlite3_total_changes64(self.db) as u64 }
+    }
+
+    fn last_insert_rowid(&self) -> i64 {
+        // SAFETY: as above.
+        unsafe { ffi::sqlite3_last_insert_rowid(self.db) }
+    }
+
+    fn set_last_insert_rowid(&self, rowid: i64) {
+        // SAFETY: as above.
+        unsafe { ffi::sqlite3_set_last_insert_rowid(self.db, rowid) };
     }
 }
 
@@ -290,6 +329,9 @@ impl Statement {
                 let traits = link.hooks.traits.get();
                 let target = link.hooks.target.take();
                 let statement = Statement { raw, link: link.clone(), traits, target };
+                if traits & ALTERS != 0 && link.hooks.inside.get() == 0 {
+                    refuse_new_name(text)?;
+                }
                 return Ok(Prepared::Statement { statement, tail });
             }
             if tail <= start || tail >= sql.len() {
@@ -303,6 +345,25 @@ impl Statement {
     pub(crate) fn is_read_only(&self) -> bool {
         // SAFETY: `raw` is a live statement, here and below, until `drop`.
         unsafe { ffi::sqlite3_stmt_readonly(self.raw) != 0 }
+    }
+
+    /// It reads a virtual table that writes when it is read.
+    pub(crate) fn calls_procedure(&self) -> bool {
+        // SAFETY: as above.
+        self.traits & CALLS_PROCEDURE != 0 && unsafe { ffi::sqlite3_stmt_isexplain(self.raw) } == 0
+    }
+
+    /// It can change the database, by itself or by what it calls.
+    pub(crate) fn writes(&self) -> bool {
+        !self.is_read_only() || self.calls_procedure()
+    }
+
+    /// It is an INSERT, UPDATE or DELETE of a virtual table that the engine registered.
+    pub(crate) fn writes_virtual_table(&self) -> bool {
+        self.target.as_ref().is_some_and(|target| {
+            let name = target.table.to_bytes().to_ascii_lowercase();
+            self.link.hooks.tables.borrow().contains(&*name) && !self.link.is_table(target)
+        })
     }
 
     /// It is an INSERT or REPLACE into a table or view, itself, not by a trigger.
@@ -362,7 +423,11 @@ impl Statement {
         // SAFETY: as above.
         match unsafe { ffi::sqlite3_step(self.raw) } {
             ffi::SQLITE_ROW => Ok(true),
-            ffi::SQLITE_DONE => Ok(false),
+            ffi::SQLITE_DONE => {
+                self.link.hooks.resume_panic();
+                self.link.hooks.forget_failure();
+                Ok(false)
+            }
             _ => Err(self.link.report(false)),
         }
     }
@@ -544,6 +609,15 @@ unsafe extern "C" fn authorize(
             table: CString::new(table).unwrap_or_default(),
         });
     }
+    if hooks.inside.get() == 0
+        && let Some(table) = written_table(action, first, second, database)
+        && is_reserved(table)
+    {
+        let name = String::from_utf8_lossy(table);
+        // What SQLite says of a refusal.
+        hooks.expect_failure("not authorized".into(), read_only(&name));
+        return ffi::SQLITE_DENY;
+    }
     let found = match action {
         ffi::SQLITE_INSERT if is_top_level => match first {
             Some(table) if !table.starts_with(b"sqlite_") => INSERTS,
@@ -558,9 +632,9 @@ unsafe extern "C" fn authorize(
             Some(b"ROLLBACK") if action == ffi::SQLITE_SAVEPOINT => ROLLS_BACK_TO,
             _ => 0,
         },
+        ffi::SQLITE_ALTER_TABLE => CHANGES_SCHEMA | ALTERS,
         ffi::SQLITE_CREATE_INDEX..=ffi::SQLITE_CREATE_VIEW
         | ffi::SQLITE_DROP_INDEX..=ffi::SQLITE_DROP_VIEW
-        | ffi::SQLITE_ALTER_TABLE
         | ffi::SQLITE_CREATE_VTABLE
         | ffi::SQLITE_DROP_VTABLE => CHANGES_SCHEMA,
         // VACUUM attaches a nameless database; nothing else has a reason to name one here.
@@ -586,6 +660,72 @@ unsafe extern "C" fn authorize(
     };
     hooks.traits.set(hooks.traits.get() | found);
     ffi::SQLITE_OK
+}
+
+/// The table or view that an action creates, changes or takes away, except by names that only
+/// SQLite itself can use: those of the database that a VACUUM builds.
+fn written_table<'a>(
+    action: c_int,
+    first: Option<&'a [u8]>,
+    second: Option<&'a [u8]>,
+    database: Option<&CStr>,
+) -> Option<&'a [u8]> {
+    let is_here = database.is_none_or(|name| matches!(name.to_bytes(), b"main" | b"temp"));
+    match action {
+        _ if !is_here => None,
+        ffi::SQLITE_INSERT
+        | ffi::SQLITE_UPDATE
+        | ffi::SQLITE_DELETE
+        | ffi::SQLITE_CREATE_TABLE
+        | ffi::SQLITE_CREATE_TEMP_TABLE
+        | ffi::SQLITE_CREATE_VIEW
+        | ffi::SQLITE_CREATE_TEMP_VIEW
+        | ffi::SQLITE_CREATE_VTABLE
+        | ffi::SQLITE_DROP_TABLE
+        | ffi::SQLITE_DROP_TEMP_TABLE
+        | ffi::SQLITE_DROP_VIEW
+        | ffi::SQLITE_DROP_TEMP_VIEW
+        | ffi::SQLITE_DROP_VTABLE => first,
+        ffi::SQLITE_ALTER_TABLE
+        | ffi::SQLITE_CREATE_INDEX
+        | ffi::SQLITE_CREATE_TEMP_INDEX
+        | ffi::SQLITE_DROP_INDEX
+        | ffi::SQLITE_DROP_TEMP_INDEX
+        | ffi::SQLITE_CREATE_TRIGGER
+        | ffi::SQLITE_CREATE_TEMP_TRIGGER
+        | ffi::SQLITE_DROP_TRIGGER
+        | ffi::SQLITE_DROP_TEMP_TRIGGER => second,
+        _ => None,
+    }
+}
+
+/// Names of the engine's own tables begin like this, in any case.
+fn is_reserved(table: &[u8]) -> bool {
+    table.get(..RESERVED.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED))
+}
+
+/// Nobody is asked about the name that an ALTER TABLE … RENAME gives, so its text is read: an
+/// engine that came upon such a table would take it for its own.
+fn refuse_new_name(sql: &str) -> Result<(), Report> {
+    let is_reserved =
+        sql.as_bytes().windows(RESERVED.len()).any(|bytes| bytes.eq_ignore_ascii_case(RESERVED));
+    if !is_reserved {
+        return Ok(());
+    }
+    let cause = read_only("_lix_");
+    Err(Report {
+        code: ffi::SQLITE_AUTH,
+        message: cause.message.clone(),
+        offset: None,
+        preparing: true,
+        timed_out: false,
+        cause: Some(Box::new(cause)),
+    })
+}
+
+fn read_only(table: &str) -> Error {
+    let message = format!("{table}: tables whose names begin with _lix_ are the engine's own");
+    Error::new(Reason::ReadOnly, message).subject(table)
 }
 
 /// SAFETY: SQLite calls it with the context given to it.
@@ -636,6 +776,12 @@ const ROLLS_BACK_TO: u32 = 1 << 4;
 const DISTURBS: u32 = 1 << 5;
 /// A PRAGMA with a value. Those that answer no rows set a flag, and expire likewise.
 const SETS: u32 = 1 << 6;
+
+/// It reads a virtual table that writes when it is read.
+const CALLS_PROCEDURE: u32 = 1 << 7;
+const ALTERS: u32 = 1 << 8;
+
+const RESERVED: &[u8] = b"_lix_";
 
 const LIKE_PATTERN_BYTES: c_int = 4_000;
 

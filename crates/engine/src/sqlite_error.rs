@@ -15,11 +15,16 @@ pub(crate) struct Report {
     pub(crate) preparing: bool,
     /// The engine's own timer interrupted it.
     pub(crate) timed_out: bool,
+    /// The error of a virtual table or function that made the statement fail.
+    pub(crate) cause: Option<Box<Error>>,
 }
 
 impl From<Report> for Error {
-    fn from(report: Report) -> Self {
+    fn from(mut report: Report) -> Self {
         let primary = report.code & 0xff;
+        if let Some(cause) = report.cause.take() {
+            return caused_by(*cause, report.code);
+        }
         let reason = match (primary, report.code) {
             (ffi::SQLITE_INTERRUPT, _) if report.timed_out => Reason::Timeout,
             (ffi::SQLITE_ERROR, _) => {
@@ -42,6 +47,17 @@ impl From<Report> for Error {
             _ => error,
         }
     }
+}
+
+/// An error from within is what it was, except that it was SQLite that failed.
+fn caused_by(mut error: Error, code: i32) -> Error {
+    if error.sqlite_extended_code == 0 {
+        error.sqlite_code = code & 0xff;
+        error.sqlite_extended_code = code;
+    }
+    // An offset into SQL that nobody outside has seen.
+    error.sql_offset = None;
+    error
 }
 
 /// Conditions that SQLite reports as plain `SQLITE_ERROR`; only the text tells them apart.
@@ -125,7 +141,8 @@ mod tests {
                 continue;
             };
             let (message, preparing) = ("no message decides".to_owned(), false);
-            let report = Report { code, message, offset: None, preparing, timed_out: false };
+            let report =
+                Report { code, message, offset: None, preparing, timed_out: false, cause: None };
             let error = Error::from(report);
             assert_eq!(error.reason.as_str(), wanted, "{line}");
             match cells[4] {
