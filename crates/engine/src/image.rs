@@ -296,17 +296,17 @@ mod tests {
     #[test]
     fn knows_what_changed() {
         let mut image = Image::blank(10 * 4096);
-        assert_eq!(image.take_changed(), []);
+        assert!(image.take_changed().is_empty());
         image.write(&[1; 4097], 3 * 4096);
         image.write(&[1], 3 * 4096);
         assert_eq!(image.take_changed(), [3, 4]);
-        assert_eq!(image.take_changed(), []);
+        assert!(image.take_changed().is_empty());
 
         // Cut off in the middle of a block: that one ends in zeros now.
         image.truncate(5 * 4096 + 1);
         assert_eq!(image.take_changed(), [5]);
         image.truncate(2 * 4096);
-        assert_eq!(image.take_changed(), []);
+        assert!(image.take_changed().is_empty());
         image.truncate(4 * 4096);
         assert_eq!(image.take_changed(), [2, 3]);
         image.put_changed(&[1, 3]);
