@@ -5,9 +5,14 @@
 //! stored in one SQLite transaction, or nothing of them is. All of it is computed from
 //! `_lix_change` and can be computed again.
 
+pub(crate) mod graph;
+pub(crate) mod ids;
 pub(crate) mod sql;
 pub(crate) mod state;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod versions;
+mod words;
 pub(crate) mod write;
 
 use std::rc::Rc;
@@ -22,13 +27,14 @@ use sql::Sql;
 /// The change control of one database.
 pub(crate) struct Lix {
     pub(crate) sql: Sql,
+    pub(crate) graph: graph::Graph,
     pub(crate) platform: Arc<dyn Platform>,
 }
 
 impl Lix {
     /// Over a connection whose database has the tables.
     pub(crate) fn new(link: Rc<Link>, platform: Arc<dyn Platform>) -> Rc<Self> {
-        Rc::new(Self { sql: Sql::new(link), platform })
+        Rc::new(Self { sql: Sql::new(link), graph: graph::Graph::default(), platform })
     }
 
     /// Gives the pending commits of all versions their ids: after this, and a COMMIT, they stand.
