@@ -30,6 +30,13 @@ pub(crate) struct Ids {
     rng: Cell<Option<Rng>>,
     saved: Cell<Drawn>,
     last_uuid: Cell<(u64, u16)>,
+    chance: RefCell<Chance>,
+}
+
+/// Random bytes fetched ahead: asking the platform may be a call out of WebAssembly.
+struct Chance {
+    bytes: [u8; 512],
+    used: usize,
 }
 
 /// The value of `lix_deterministic_mode`, as far as it matters here.
@@ -64,6 +71,7 @@ impl Ids {
             rng: Cell::default(),
             saved: Cell::default(),
             last_uuid: Cell::default(),
+            chance: RefCell::new(Chance { bytes: [0; 512], used: 512 }),
         }
     }
 
@@ -151,7 +159,7 @@ impl Ids {
     /// mode draws nothing.
     pub(crate) fn unsaved(&self) -> Option<Drawn> {
         let drawn = self.drawn();
-        (drawn != self.saved.get()).then_some(drawn)
+        (drawn != self.saved.get() && drawn != Drawn::default()).then_some(drawn)
     }
 
     /// This is stored now, or will be with the open transaction; [`Ids::note_lost`] if not.
@@ -211,21 +219,24 @@ impl Ids {
     }
 
     fn random_nano_id(&self, length: usize) -> String {
-        let mut id = String::with_capacity(length);
-        while id.len() < length {
-            let mut bytes = [0; 32];
-            self.platform.random(&mut bytes);
-            // Values beyond the alphabet are dropped, so that every character is as likely.
-            let characters = bytes.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 63)));
-            id.extend(characters.take(length - id.len()).map(|byte| char::from(*byte)));
-        }
-        id
+        // Values beyond the alphabet are dropped, so that every character is as likely.
+        let character = || ALPHABET.get(usize::from(self.random_bytes::<1>()[0] & 63));
+        let characters = std::iter::repeat_with(character).flatten();
+        characters.take(length).map(|byte| char::from(*byte)).collect()
     }
 
     fn random_u64(&self) -> u64 {
-        let mut bytes = [0; 8];
-        self.platform.random(&mut bytes);
-        u64::from_le_bytes(bytes)
+        u64::from_le_bytes(self.random_bytes())
+    }
+
+    fn random_bytes<const N: usize>(&self) -> [u8; N] {
+        let Chance { bytes, used } = &mut *self.chance.borrow_mut();
+        if *used + N > bytes.len() {
+            self.platform.random(bytes);
+            *used = 0;
+        }
+        *used += N;
+        bytes[*used - N..*used].try_into().expect("N bytes")
     }
 
     fn pick(&self, words: &[&'static str]) -> &'static str {
@@ -569,6 +580,8 @@ mod tests {
         ids.nano_id(None);
         let error = ids.next_sequence_number().unwrap_err();
         assert!(error.message.contains("only when lix_deterministic_mode = true"), "{error}");
+        assert_eq!(ids.unsaved(), None);
+        ids.note_lost();
         assert_eq!(ids.unsaved(), None);
     }
 
