@@ -5,6 +5,7 @@
 //! stored in one SQLite transaction, or nothing of them is. All of it is computed from
 //! `_lix_change` and can be computed again.
 
+pub(crate) mod events;
 pub(crate) mod graph;
 pub(crate) mod ids;
 pub(crate) mod sql;

@@ -3,7 +3,9 @@
 //! The layout is the proto's `RowBatch`. The builder keeps one growing run per stream and narrows
 //! integers and lengths to their final width only when the batch is written.
 
+use bytes::Bytes;
 use lix_engine_proto::{ColumnData, RowBatch, StorageClass};
+use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
 /// Collects rows, cell by cell, and writes them as an encoded `RowBatch`.
@@ -96,6 +98,13 @@ impl BatchBuilder {
             put_header(out, 2, column.encoded_len());
             column.write(out);
         }
+    }
+
+    /// The batch as a message.
+    pub fn finish(&self) -> RowBatch {
+        let mut bytes = Vec::with_capacity(self.encoded_len());
+        self.write(&mut bytes);
+        RowBatch::decode(Bytes::from(bytes)).expect("what was just written")
     }
 
     fn push(&mut self, column: usize, class: StorageClass, size: usize) -> &mut ColumnBuilder {
@@ -446,14 +455,12 @@ const REUSED_BYTES: usize = 64 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prost::Message as _;
 
     fn round_trip(builder: &BatchBuilder) -> RowBatch {
-        let mut bytes = Vec::new();
-        builder.write(&mut bytes);
-        assert_eq!(bytes.len(), builder.encoded_len());
+        let batch = builder.finish();
+        assert_eq!(batch.encoded_len(), builder.encoded_len());
         assert!(builder.encoded_len() <= builder.size());
-        RowBatch::decode(bytes.as_slice()).unwrap()
+        batch
     }
 
     fn column(batch: &RowBatch, index: usize) -> Vec<Cell<'_>> {

@@ -6,8 +6,8 @@
 //!
 //! What draws how much: a change its timestamp, then its id; sealing one timestamp for all
 //! versions, then for each version the ids of commit, change set, tip change and commit change.
-//! Values made here are in memory only: a rollback does not give numbers back. Who stores them
-//! asks [`Ids::unsaved`].
+//! A rollback does not give numbers back: where they stand is in memory, and [`Ids::store`] writes it
+//! down before each commit.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
@@ -17,8 +17,10 @@ use std::sync::Arc;
 use lix_engine_protocol::{Error, Reason, Result};
 use serde_json::Value;
 
+use super::sql::Sql;
 use super::words::{ADJECTIVES, DETERMINISTIC_WORDS, NOUNS, VERBS};
 use crate::Platform;
+use crate::sqlite::Bound;
 
 /// The generators of one connection.
 pub(crate) struct Ids {
@@ -51,13 +53,13 @@ pub(crate) struct Mode {
     has_random_lix_id: bool,
 }
 
-/// What was drawn so far, for those who store it.
+/// What was drawn so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Drawn {
+struct Drawn {
     /// The highest number handed out.
-    pub(crate) sequence: Option<i64>,
+    sequence: Option<i64>,
     /// `hi` and `lo`.
-    pub(crate) rng: Option<(u64, u64)>,
+    rng: Option<(u64, u64)>,
 }
 
 impl Ids {
@@ -148,8 +150,8 @@ impl Ids {
         self.mode.replace(mode);
     }
 
-    /// Goes on where a stored database left off.
-    pub(crate) fn restore(&self, drawn: Drawn) {
+    /// Goes on where another left off.
+    fn restore(&self, drawn: Drawn) {
         self.sequence.set(drawn.sequence.map_or(0, |highest| highest + 1));
         self.rng.set(drawn.rng.map(|(hi, lo)| Rng { hi, lo }));
         self.saved.set(drawn);
@@ -157,19 +159,53 @@ impl Ids {
 
     /// What was drawn, if it is not what [`Ids::note_saved`] or [`Ids::restore`] was told last. Normal
     /// mode draws nothing.
-    pub(crate) fn unsaved(&self) -> Option<Drawn> {
+    fn unsaved(&self) -> Option<Drawn> {
         let drawn = self.drawn();
         (drawn != self.saved.get() && drawn != Drawn::default()).then_some(drawn)
     }
 
     /// This is stored now, or will be with the open transaction; [`Ids::note_lost`] if not.
-    pub(crate) fn note_saved(&self, drawn: Drawn) {
+    fn note_saved(&self, drawn: Drawn) {
         self.saved.set(drawn);
     }
 
     /// A transaction was rolled back: nobody knows what is stored.
     pub(crate) fn note_lost(&self) {
         self.saved.set(Drawn { sequence: Some(i64::MIN), rng: None });
+    }
+
+    /// Goes on where the file says, which says nothing in a new one.
+    pub(crate) fn load(&self, sql: &Sql) -> Result<()> {
+        let mut drawn = Drawn::default();
+        sql.each("select key, value from _lix_meta", &[], |row| {
+            match &*row.text(0) {
+                SEQUENCE => drawn.sequence = row.optional_integer(1),
+                RNG => {
+                    let text = row.text(1);
+                    let halves = text.split_once(' ');
+                    drawn.rng =
+                        halves.and_then(|(hi, lo)| Some((hi.parse().ok()?, lo.parse().ok()?)));
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+        self.restore(drawn);
+        Ok(())
+    }
+
+    /// Writes down what was drawn since the last time, as a part of the open transaction.
+    pub(crate) fn store(&self, sql: &Sql) -> Result<()> {
+        let Some(drawn) = self.unsaved() else { return Ok(()) };
+        let put = "insert or replace into _lix_meta (key, value) values (?1, ?2)";
+        if let Some(highest) = drawn.sequence {
+            sql.run(put, &[Bound::Text(SEQUENCE), Bound::Integer(highest)])?;
+        }
+        if let Some((hi, lo)) = drawn.rng {
+            sql.run(put, &[Bound::Text(RNG), Bound::Text(&format!("{hi} {lo}"))])?;
+        }
+        self.note_saved(drawn);
+        Ok(())
     }
 
     /// Ids for a new lix, with the value of its `lix_deterministic_mode`, if it has one.
@@ -422,6 +458,10 @@ pub(crate) fn iso(unix_ms: i64) -> String {
     let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1_000)
 }
+
+/// Keys of `_lix_meta`.
+const SEQUENCE: &str = "sequence_number";
+const RNG: &str = "rng_state";
 
 const DAY_MS: i64 = 86_400_000;
 const NANO_ID_CHARACTERS: usize = 21;
