@@ -1,0 +1,194 @@
+//! The columns of a table: what they are called, and what of a row they show.
+
+use std::cell::OnceCell;
+use std::fmt::Write as _;
+use std::rc::Rc;
+
+use lix_engine_protocol::Result;
+use serde_json::{Map, Value};
+
+use super::key;
+use super::values::{Kind, show};
+use crate::lix::json;
+use crate::lix::state::StateRow;
+use crate::sqlite::vtab::Cell;
+
+/// What a column shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Column {
+    EntityId,
+    SchemaKey,
+    FileId,
+    VersionId,
+    PluginKey,
+    Snapshot,
+    SchemaVersion,
+    CreatedAt,
+    UpdatedAt,
+    InheritedFrom,
+    ChangeId,
+    Untracked,
+    CommitId,
+    /// A property of the content, by its number.
+    Property(usize),
+    /// The hidden primary key.
+    Key,
+}
+
+impl Column {
+    fn declared_type(self, properties: &[Property]) -> &'static str {
+        match self {
+            Column::Untracked => " integer",
+            // Text without a type: what comes out of JSON is compared as it is.
+            Column::Property(number) if properties[number].kind != Kind::String => "",
+            Column::Key => " text hidden not null primary key",
+            _ => " text",
+        }
+    }
+}
+
+/// A property of the content that has a column.
+#[derive(Clone, Debug)]
+pub(super) struct Property {
+    pub(super) name: Rc<str>,
+    pub(super) kind: Kind,
+}
+
+/// The columns of a table, in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Layout {
+    pub(super) properties: Vec<Property>,
+    names: Vec<Rc<str>>,
+    columns: Vec<Column>,
+}
+
+impl Layout {
+    /// The properties first, then the others, then the key if the table can be written.
+    pub(super) fn new(
+        properties: Vec<Property>,
+        others: &[(&str, Column)],
+        is_writable: bool,
+    ) -> Self {
+        let mut layout = Self::default();
+        for (number, property) in properties.iter().enumerate() {
+            layout.names.push(property.name.clone());
+            layout.columns.push(Column::Property(number));
+        }
+        for (name, column) in others {
+            layout.names.push((*name).into());
+            layout.columns.push(*column);
+        }
+        if is_writable {
+            layout.names.push(KEY.into());
+            layout.columns.push(Column::Key);
+        }
+        layout.properties = properties;
+        layout
+    }
+
+    /// SQLite can declare it: no name comes twice, and there are not too many.
+    pub(super) fn is_possible(&self) -> bool {
+        let mut seen = std::collections::HashSet::new();
+        self.names.len() <= MAX_COLUMNS
+            && self
+                .names
+                .iter()
+                .all(|name| !name.contains('\0') && seen.insert(name.to_ascii_lowercase()))
+    }
+
+    pub(super) fn declaration(&self) -> String {
+        let mut sql = String::from("create table x(");
+        for (index, (name, column)) in self.names.iter().zip(&self.columns).enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            let name = name.replace('"', "\"\"");
+            let _ = write!(sql, "{comma}\"{name}\"{}", column.declared_type(&self.properties));
+        }
+        sql.push(')');
+        if self.columns.contains(&Column::Key) {
+            sql.push_str(" without rowid");
+        }
+        sql
+    }
+
+    /// What a column shows; none: there is no such column.
+    pub(super) fn column(&self, index: i32) -> Option<Column> {
+        self.columns.get(usize::try_from(index).ok()?).copied()
+    }
+
+    pub(super) fn position(&self, column: Column) -> Option<usize> {
+        self.columns.iter().position(|other| *other == column)
+    }
+
+    /// Shows a column of a row.
+    pub(super) fn show(&self, index: usize, row: &Row, out: &mut Cell<'_>) -> Result<()> {
+        let Some(column) = self.columns.get(index) else { return Ok(()) };
+        // An UPDATE takes what it does not set from the row itself, with its JSON type.
+        if *column != Column::Key && out.is_unchanged() {
+            return Ok(());
+        }
+        let state = &row.state;
+        match *column {
+            Column::EntityId => out.text(&state.key.entity_id),
+            Column::SchemaKey => out.text(&state.key.schema_key),
+            Column::FileId => out.text(&state.key.file_id),
+            Column::VersionId => out.text(&state.version_id),
+            Column::PluginKey => out.text(&state.plugin_key),
+            Column::Snapshot => optional(out, state.snapshot.as_deref()),
+            Column::SchemaVersion => out.text(&state.schema_version),
+            Column::CreatedAt => out.text(&state.created_at),
+            Column::UpdatedAt => out.text(&state.updated_at),
+            Column::InheritedFrom => optional(out, state.inherited_from.as_deref()),
+            Column::ChangeId => out.text(&state.change_id),
+            Column::Untracked => out.integer(state.untracked.into()),
+            Column::CommitId => out.text(&state.commit_id),
+            Column::Property(number) => {
+                if let Some(value) = row.content().get(&*self.properties[number].name) {
+                    show(value, out);
+                }
+            }
+            Column::Key => out.text(&key::pack(&state.version_id, &state.key)),
+        }
+        Ok(())
+    }
+}
+
+/// A row of state whose content is parsed when somebody asks for a property.
+pub(super) struct Row {
+    pub(super) state: StateRow,
+    content: OnceCell<Map<String, Value>>,
+}
+
+impl Row {
+    pub(super) fn new(state: StateRow) -> Self {
+        Self { state, content: OnceCell::new() }
+    }
+
+    /// The content; empty for a tombstone.
+    pub(super) fn content(&self) -> &Map<String, Value> {
+        self.content.get_or_init(|| object(self.state.snapshot.as_deref()))
+    }
+
+    pub(super) fn into_content(self) -> Map<String, Value> {
+        self.content();
+        self.content.into_inner().unwrap_or_default()
+    }
+}
+
+/// Stored content: an object, or empty for a deletion.
+pub(super) fn object(snapshot: Option<&str>) -> Map<String, Value> {
+    match snapshot.map(json::parse) {
+        Some(Ok(Value::Object(map))) => map,
+        _ => Map::new(),
+    }
+}
+
+pub(super) fn optional(out: &mut Cell<'_>, text: Option<&str>) {
+    match text {
+        Some(text) => out.text(text),
+        None => out.null(),
+    }
+}
+
+const KEY: &str = "_pk";
+/// SQLite's default limit, which is not raised here.
+const MAX_COLUMNS: usize = 2_000;
