@@ -11,10 +11,10 @@ import { fileURLToPath } from "node:url"
 import { chromium } from "playwright-core"
 
 /**
- * Starts both; `/` is the benchmark's own folder `page`. `dist` is a build of bindings/ts other than
- * the one in the tree.
+ * Starts both; `/` is the benchmark's own folder `page`, and `folders` are further ones by prefix. `dist`
+ * is a build of bindings/ts other than the one in the tree.
  */
-export async function startBrowser({ page: folder, dist = fromRoot("bindings/ts/dist") }) {
+export async function startBrowser({ page: folder, folders = {}, dist = fromRoot("bindings/ts/dist") }) {
   const work = mkdtempSync(join(tmpdir(), "lix-bench-"))
   // Also when a run is given up, since there may be gigabytes in it.
   const tidy = () => rmSync(work, { recursive: true, force: true, maxRetries: 5 })
@@ -22,7 +22,7 @@ export async function startBrowser({ page: folder, dist = fromRoot("bindings/ts/
   // A copy, so that a build meanwhile does not change what is measured.
   const built = join(work, "lix")
   cpSync(dist, built, { recursive: true })
-  const server = await serve({ "/lix/": built, "/sqlite-wasm/": fromRoot("node_modules/@sqlite.org/sqlite-wasm/dist"), "/shared/": fromHere("page"), "/": folder })
+  const server = await serve({ "/lix/": built, "/sqlite-wasm/": fromRoot("node_modules/@sqlite.org/sqlite-wasm/dist"), "/shared/": fromHere("page"), ...folders, "/": folder })
   // A profile on disk, because only that has caches and files like a visitor's.
   const context = await chromium.launchPersistentContext(join(work, "profile"), {
     executablePath: chromiumPath(),

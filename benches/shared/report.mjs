@@ -27,8 +27,11 @@ export function printTable(rows) {
   for (const each of lines) console.log(line(each))
 }
 
-/** Puts machine, versions and table between the marks that benches/RESULTS.md has for this benchmark. */
-export function writeResults(benchmark, rows, { version, busy }) {
+/**
+ * Puts machine, versions and table between the marks that benches/RESULTS.md has for this benchmark.
+ * `peers` says what it was measured beside.
+ */
+export function writeResults(benchmark, rows, { version, busy, peers = `@sqlite.org/sqlite-wasm ${installed("@sqlite.org/sqlite-wasm")}` }) {
   const file = fileURLToPath(new URL("../RESULTS.md", import.meta.url))
   const table = [
     "| | ours | baseline | ratio | target | | beside it |",
@@ -39,7 +42,7 @@ export function writeResults(benchmark, rows, { version, busy }) {
     `- ${new Date().toISOString().slice(0, 10)}, commit ${commit()}`,
     `- ${cpus().length} × ${cpus()[0].model}, ${Math.round(totalmem() / 1024 ** 3)} GB, ${type()} ${release()}`,
     `- other things kept ${busy} of the machine busy before or after the run`,
-    `- Chromium ${version}, Node.js ${process.version}, @sqlite.org/sqlite-wasm ${installed("@sqlite.org/sqlite-wasm")}`,
+    `- Chromium ${version}, Node.js ${process.version}, ${peers}`,
   ]
   const text = readFileSync(file, "utf8")
   const [begin, end] = [`<!-- results of ${benchmark} -->`, `<!-- end of ${benchmark} -->`]
@@ -61,7 +64,7 @@ function verdict({ name, unit, ours, baseline, beside = {}, target, below }) {
     name,
     ours: ours ? `${figure(mine)} ${unit}` : "–",
     baseline: baseline ? `${figure(theirs)} ${unit}` : "–",
-    ratio: ours && baseline ? (mine / theirs).toFixed(2) : "–",
+    ratio: ours && baseline ? ratioFigure(mine / theirs) : "–",
     target: bound,
     met: met === undefined || !ours ? "" : met ? "met" : "missed",
     beside: Object.entries(beside).map(([name, samples]) => `${name} ${figure(median(samples))} ${unit}`).join(", "),
@@ -74,6 +77,11 @@ function line({ name, ours, baseline, ratio, target, met }) {
 
 function figure(value) {
   return value < 100 ? value.toFixed(1) : value.toFixed(0)
+}
+
+/** Where a target is as small as 0.02, two digits would not tell which side of it. */
+function ratioFigure(ratio) {
+  return ratio.toFixed(ratio < 0.1 ? 3 : 2)
 }
 
 function quantile(samples, q) {

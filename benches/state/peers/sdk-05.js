@@ -1,0 +1,1 @@
+export * from "lix-sdk-05"
