@@ -6,11 +6,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hashlink::LruCache;
-use lix_engine_protocol::proto::Column;
+use lix_engine_protocol::proto::{Column, CommitDetail, CommitEvent, LixOptions};
 use lix_engine_protocol::{BatchBuilder, EncodedColumns, Error, Reason, Result, encode_columns};
 
 use crate::cursor::Cursors;
 use crate::image::Image;
+use crate::lix::{self, Lix};
 use crate::sqlite::{Link, Prepared, Statement};
 use crate::vfs::SharedImage;
 use crate::{Attachment, Platform, Snapshot};
@@ -20,7 +21,10 @@ pub(crate) struct Database {
     /// Cursors and statements hold on to the link and go first.
     pub(crate) cursors: Cursors,
     statements: LruCache<Box<str>, CompiledStatement>,
+    /// The change control, if the database is a lix. Its statements hold on to the link, too.
+    lix: Option<Rc<Lix>>,
     pub(crate) link: Rc<Link>,
+    platform: Arc<dyn Platform>,
     image: SharedImage,
     commit_seq: u64,
     seen_writes: u64,
@@ -80,7 +84,7 @@ impl Database {
 
     fn over(image: Image, platform: Arc<dyn Platform>) -> Result<Self> {
         let image: SharedImage = Rc::new(RefCell::new(image));
-        let link = Link::open(image.clone(), platform)?;
+        let link = Link::open(image.clone(), platform.clone())?;
         // The image is memory: nothing to protect against a crash of the machine, nobody to lock
         // out. Rollback and savepoints still need a journal.
         link.run(
@@ -89,7 +93,9 @@ impl Database {
         Ok(Self {
             cursors: Cursors::default(),
             statements: LruCache::new(STATEMENT_CACHE_ENTRIES),
+            lix: None,
             link,
+            platform,
             image,
             commit_seq: 0,
             seen_writes: 0,
@@ -100,9 +106,47 @@ impl Database {
 
     /// What happened so far was opening, not a commit.
     fn starting_here(mut self) -> Self {
+        self.overlook_commit();
+        self
+    }
+
+    /// Nobody is to hear of the last commit.
+    fn overlook_commit(&mut self) {
         self.link.take_committed();
         self.seen_writes = self.image.borrow().writes();
-        self
+    }
+
+    /// Opens the lix that the content is, or makes it one if that is asked for; `true`: it was made.
+    pub(crate) fn open_lix(&mut self, options: Option<&LixOptions>) -> Result<bool> {
+        let opened = lix::open::open(&self.link, self.platform.clone(), options)?;
+        self.overlook_commit();
+        let is_new = opened.as_ref().is_some_and(|opened| opened.is_new);
+        self.lix = opened.map(|opened| opened.lix);
+        Ok(is_new)
+    }
+
+    /// The version of the tables of the lix; empty: it is none.
+    pub(crate) fn schema_version(&self) -> &'static str {
+        if self.lix.is_some() { lix::open::SCHEMA_VERSION } else { "" }
+    }
+
+    /// From here on, commits remember what they wrote until [`Database::commit_event`].
+    pub(crate) fn watch_commits(&mut self, detail: CommitDetail) {
+        if let Some(lix) = &self.lix {
+            lix.wants_events.set(lix::events::has_rows(detail));
+        }
+    }
+
+    /// What there is to say of the last commit.
+    pub(crate) fn commit_event(&mut self, detail: CommitDetail, max_bytes: usize) -> CommitEvent {
+        let mut event = CommitEvent { commit_seq: self.commit_seq, ..Default::default() };
+        if lix::events::has_rows(detail) {
+            let rows = self.lix.as_ref().map_or(Ok(Vec::new()), |lix| lix.take_event_rows());
+            // The commit stands, whether or not it can be told what is in it.
+            event.truncated = rows.is_err();
+            lix::events::list(&mut event, &rows.unwrap_or_default(), detail, max_bytes);
+        }
+        event
     }
 
     /// Outermost commits that changed something, since the database was opened.
@@ -124,7 +168,22 @@ impl Database {
         let changed = (committed || is_alone) && writes != self.seen_writes;
         self.seen_writes = writes;
         self.commit_seq += u64::from(changed);
+        if changed {
+            self.store_ids();
+        }
         changed
+    }
+
+    /// Writes down which numbers of deterministic mode are used up, if no commit of the lix did.
+    fn store_ids(&mut self) {
+        let Some(lix) = &self.lix else { return };
+        if lix.ids.is_unsaved() && !self.link.in_transaction() {
+            // Failing costs nothing but numbers that may come twice; the next commit tries again.
+            if lix.store_ids().is_err() {
+                let _ = self.link.run("rollback");
+            }
+            self.overlook_commit();
+        }
     }
 
     /// The file that SQLite writes.
@@ -133,11 +192,12 @@ impl Database {
     }
 
     /// The committed content.
-    pub(crate) fn export(&self) -> Result<Snapshot> {
+    pub(crate) fn export(&mut self) -> Result<Snapshot> {
         if self.link.in_transaction() {
             let message = "a transaction is open; its half would be in the image";
             return Err(Error::new(Reason::InTransaction, message));
         }
+        self.store_ids();
         Ok(self.image.borrow().snapshot())
     }
 

@@ -16,9 +16,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lix_engine_protocol::proto::{
     BatchErrorMode, CancelOutcome, CancelResponse, CloseCursorResponse, CloseResponse, ClosedEvent,
-    CommitEvent, EngineError, Event as WireEvent, ExecBatchRequest, ExecRequest, FetchRequest,
-    Frame, InitRequest, Request, RowMode, SessionState, StorageKind, StorageTarget, event, frame,
-    request, response,
+    CommitDetail, CommitEvent, EngineError, Event as WireEvent, ExecBatchRequest, ExecRequest,
+    FetchRequest, Frame, InitRequest, Request, RowMode, SessionState, StorageKind, StorageTarget,
+    event, frame, request, response,
 };
 use lix_engine_protocol::{
     Error, ExecOutcome, Limits, NATIVE_LIMITS, Outcome, Reason, Result, WORKER_LIMITS,
@@ -150,6 +150,7 @@ struct Ready {
 #[derive(Clone, Copy)]
 struct Reports {
     commits: bool,
+    detail: CommitDetail,
     autosaves: bool,
 }
 

@@ -22,6 +22,11 @@ pub(crate) struct EventRow {
     pub(crate) snapshot: Option<Rc<str>>,
 }
 
+/// Whether events list rows at all.
+pub(crate) fn has_rows(detail: CommitDetail) -> bool {
+    matches!(detail, CommitDetail::Keys | CommitDetail::Values)
+}
+
 /// Lists the rows in an event, as far as `max_bytes` reach.
 pub(crate) fn list(
     event: &mut CommitEvent,

@@ -157,6 +157,11 @@ impl Ids {
         self.saved.set(drawn);
     }
 
+    /// Numbers were drawn that are not written down.
+    pub(crate) fn is_unsaved(&self) -> bool {
+        self.unsaved().is_some()
+    }
+
     /// What was drawn, if it is not what [`Ids::note_saved`] or [`Ids::restore`] was told last. Normal
     /// mode draws nothing.
     fn unsaved(&self) -> Option<Drawn> {

@@ -1,8 +1,8 @@
 //! From `init` to a session that is ready: what is asked for, where it is kept, what is found there.
 
 use lix_engine_protocol::proto::{
-    Capability, CommitDetail, Durability, EventKind, InitRequest, InitResponse, OpenMode,
-    PluginFormat, StorageKind, StorageTarget, init_request, response,
+    Capability, CommitDetail, Durability, EventKind, EventOptions, InitRequest, InitResponse,
+    OpenMode, PluginFormat, StorageKind, StorageTarget, init_request, response,
 };
 use lix_engine_protocol::{Error, Outcome, Reason, Result};
 
@@ -31,12 +31,6 @@ impl Session {
                 Err(_) => return Err(Error::capability(&number.to_string())),
             }
         }
-        let events = init.events.as_ref();
-        if events.is_some_and(|events| {
-            matches!(events.commit_detail(), CommitDetail::Keys | CommitDetail::Values)
-        }) {
-            return Err(Error::capability("COMMIT_DETAIL"));
-        }
         if let Some(plugin) = init.plugins.first() {
             return Err(match plugin.format() {
                 PluginFormat::Esm => Error::capability("PLUGINS_ESM"),
@@ -56,12 +50,6 @@ impl Session {
         }
 
         let platform = self.platform.clone();
-        let named = |field: &'static str| {
-            move |error: Error| match error.reason {
-                Reason::ImageInvalid => error.subject(field),
-                _ => error,
-            }
-        };
         let seed = match &init.seed {
             None => None,
             Some(init_request::Seed::Image(image)) => {
@@ -112,10 +100,11 @@ impl Session {
         if init.open_mode() == OpenMode::Open {
             return Err(Error::new(Reason::StorageMissing, "memory holds nothing to open"));
         }
-        let database = match seed {
+        let mut database = match seed {
             Some(database) => database,
             None => Database::create(self.platform.clone())?,
         };
+        database.open_lix(init.lix.as_ref()).map_err(named(seed_field(init)))?;
         Ok(self.ready(init, database, None, false))
     }
 
@@ -167,7 +156,8 @@ impl Session {
         };
         let path = &target.path;
         let is_new = stored.is_none();
-        let database = match (mode, stored, seed) {
+        let field = if is_new { seed_field(&init) } else { "storage.path" };
+        let mut database = match (mode, stored, seed) {
             (OpenMode::Create, Some(_), _) => {
                 let message = format!("{path} holds a database already");
                 return Err(Error::new(Reason::StorageExists, message).subject(path));
@@ -180,12 +170,14 @@ impl Session {
             (_, None, Some(seed)) => seed,
             (_, None, None) => Database::create(self.platform.clone())?,
         };
+        let is_new_lix = database.open_lix(init.lix.as_ref()).map_err(named(field))?;
+        let is_unsaved = is_new || is_new_lix;
         let policy = init.autosave.unwrap_or_default();
         let is_strict = init.durability() == Durability::Strict;
         let storage = (target.kind(), path.clone());
-        let mut persistence = Persistence::new(storage, store, policy, is_strict, is_new);
+        let mut persistence = Persistence::new(storage, store, policy, is_strict, is_unsaved);
         let reports = Reports::of(&init);
-        if is_new && !policy.disabled {
+        if is_unsaved && !policy.disabled {
             let now_ms = self.clock.now_ms(&*self.platform);
             let mut listener = listener(&mut self.last_event_seq, reports, sink);
             persistence.save_now(&database, now_ms, &mut listener)?;
@@ -196,12 +188,16 @@ impl Session {
     fn ready(
         &mut self,
         init: &InitRequest,
-        database: Database,
+        mut database: Database,
         persistence: Option<Persistence>,
         restored: bool,
     ) -> Outcome {
         let storage = persistence.as_ref().map_or(StorageKind::Memory, |kept| kept.kind);
         let (reports, resuming, strict_failure) = (Reports::of(init), None, None);
+        if reports.commits {
+            database.watch_commits(reports.detail);
+        }
+        let schema_version = database.schema_version().into();
         let ready = Ready { database, persistence, reports, resuming, strict_failure };
         self.phase = Phase::Ready(Box::new(ready));
 
@@ -212,7 +208,7 @@ impl Session {
             engine_name: "lix-engine".into(),
             engine_version: env!("CARGO_PKG_VERSION").into(),
             sqlite_version: rusqlite::version().into(),
-            schema_version: String::new(),
+            schema_version,
             capabilities: self.capabilities().into_iter().map(i32::from).collect(),
             storage: storage.into(),
             limits: Some(self.options.limits),
@@ -221,7 +217,8 @@ impl Session {
     }
 
     pub(super) fn capabilities(&self) -> Vec<Capability> {
-        let mut capabilities = vec![Capability::Cursors, Capability::NamedParams];
+        let mut capabilities =
+            vec![Capability::Cursors, Capability::NamedParams, Capability::ChangeControl];
         if !self.options.storage.is_empty() {
             capabilities.extend([Capability::Persistence, Capability::Autosave]);
         }
@@ -236,7 +233,26 @@ impl Reports {
     fn of(init: &InitRequest) -> Self {
         let wants =
             |kind| init.events.as_ref().is_some_and(|events| events.kinds().any(|any| any == kind));
-        Self { commits: wants(EventKind::Commit), autosaves: wants(EventKind::Autosave) }
+        Self {
+            commits: wants(EventKind::Commit),
+            detail: init.events.as_ref().map_or(CommitDetail::Summary, EventOptions::commit_detail),
+            autosaves: wants(EventKind::Autosave),
+        }
+    }
+}
+
+/// The field of the request that holds the bytes which are no sound database.
+fn named(field: &'static str) -> impl Fn(Error) -> Error {
+    move |error| match error.reason {
+        Reason::ImageInvalid => error.subject(field),
+        _ => error,
+    }
+}
+
+fn seed_field(init: &InitRequest) -> &'static str {
+    match init.seed {
+        Some(init_request::Seed::ImageAttachment(_)) => "image_attachment",
+        _ => "image",
     }
 }
 

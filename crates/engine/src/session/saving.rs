@@ -1,8 +1,7 @@
 //! Saves as a session sees them: when they run, who waits for them, whom they are told to.
 
 use lix_engine_protocol::proto::{
-    AutosaveEvent, CommitEvent, ExportResponse, ResumeResponse, SaveResponse, SuspendResponse,
-    event, response,
+    AutosaveEvent, ExportResponse, ResumeResponse, SaveResponse, SuspendResponse, event, response,
 };
 use lix_engine_protocol::{Error, Outcome, Reason, Result};
 
@@ -17,10 +16,11 @@ use crate::persistence::{Listener, Persistence};
 impl Session {
     /// Tells of a commit, and starts the time of its save.
     pub(super) fn committed(&mut self, sink: Sink<'_>) {
-        let Phase::Ready(ready) = &self.phase else { return };
+        let max_bytes = self.options.limits.max_result_bytes as usize;
+        let Phase::Ready(ready) = &mut self.phase else { return };
         let (reports, commit_seq) = (ready.reports, ready.database.commit_seq());
         if reports.commits {
-            let commit = CommitEvent { commit_seq, ..Default::default() };
+            let commit = ready.database.commit_event(reports.detail, max_bytes);
             match self.held.is_empty() {
                 true => send_event(&mut self.last_event_seq, event::Kind::Commit(commit), sink),
                 false => self.held.push(Held::Commit(commit)),
@@ -51,7 +51,7 @@ impl Session {
     }
 
     pub(super) fn export(&mut self, id: u32, sink: Sink<'_>) {
-        let Phase::Ready(ready) = &self.phase else { unreachable!("checked by `run`") };
+        let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
         let result = ready.database.export();
         let commit_seq = ready.database.commit_seq();
         if result.is_ok() {

@@ -1,0 +1,185 @@
+//! From a database to a lix: what is opened as one, and what is made one.
+//!
+//! Guarantee: content becomes a lix completely or stays as it was.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use lix_engine_protocol::proto::{LixKeyValue, LixOptions};
+use lix_engine_protocol::{Error, Reason, Result};
+
+use serde_json::Value;
+
+use super::bootstrap::KeyValue;
+use super::{Lix, Sealer, functions, json, procedures, tables};
+use crate::Platform;
+use crate::sqlite::Link;
+use crate::sqlite::vtab::Transaction;
+
+/// A lix, and whether it is a new one.
+pub(crate) struct Opened {
+    pub(crate) lix: Rc<Lix>,
+    pub(crate) is_new: bool,
+}
+
+/// Opens the lix that the database is, or makes it one if that is asked for; none: it is a plain
+/// database and stays one.
+pub(crate) fn open(
+    link: &Rc<Link>,
+    platform: Arc<dyn Platform>,
+    options: Option<&LixOptions>,
+) -> Result<Option<Opened>> {
+    let key_values = options.map(key_values).transpose()?;
+    let lix = Lix::new(link.clone(), platform);
+    let is_new = match (lix.found()?, key_values) {
+        (Found::Plain { .. }, None) => return Ok(None),
+        (Found::Plain { foreign: Some(name) }, Some(_)) => {
+            let message = format!("{name} has a name that the engine keeps for itself");
+            return Err(Error::new(Reason::ImageInvalid, message));
+        }
+        (Found::Plain { foreign: None }, Some(key_values)) => {
+            lix.create(&key_values, options.expect("key values are from there"))?;
+            true
+        }
+        (Found::Lix, _) => {
+            lix.check()?;
+            false
+        }
+    };
+    lix.start(link)?;
+    Ok(Some(Opened { lix, is_new }))
+}
+
+/// What the database is.
+enum Found {
+    Lix,
+    /// With a table that begins like those of a lix, if there is one.
+    Plain {
+        foreign: Option<Rc<str>>,
+    },
+}
+
+impl Lix {
+    fn found(&self) -> Result<Found> {
+        let sql = "select name from sqlite_schema where tbl_name like '\\_lix\\_%' escape '\\'
+                   order by name <> '_lix_meta' limit 1";
+        let first = self.sql.first(sql, &[], |row| row.text(0))?;
+        Ok(match first {
+            Some(name) if &*name == "_lix_meta" => Found::Lix,
+            foreign => Found::Plain { foreign },
+        })
+    }
+
+    fn create(self: &Rc<Self>, key_values: &[KeyValue], options: &LixOptions) -> Result<()> {
+        self.sql.script("begin immediate")?;
+        let result = self.fill(key_values, options).and_then(|()| self.sql.script("commit"));
+        if result.is_err() {
+            let _ = self.sql.script("rollback");
+        }
+        result
+    }
+
+    fn fill(self: &Rc<Self>, key_values: &[KeyValue], options: &LixOptions) -> Result<()> {
+        self.sql.script(include_str!("tables.sql"))?;
+        self.bootstrap(key_values)?;
+        self.forget();
+        for (index, LixKeyValue { version_id, .. }) in options.key_values.iter().enumerate() {
+            if !version_id.is_empty() && self.version(version_id)?.is_none() {
+                let message = format!("Version with id '{version_id}' does not exist");
+                let subject = format!("lix.key_values[{index}].version_id");
+                return Err(Error::new(Reason::VersionUnknown, message).subject(subject));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this engine knows what it sees.
+    fn check(&self) -> Result<()> {
+        let invalid = |message: String| Err(Error::new(Reason::ImageInvalid, message));
+        match self.meta("schema_version")?.as_deref() {
+            Some(SCHEMA_VERSION) => {}
+            Some(other) => return invalid(format!("a lix of version {other} is unknown here")),
+            None => return invalid("the lix does not say its version".into()),
+        }
+        let mut found = Vec::new();
+        let sql = "select name, type from sqlite_schema
+                   where tbl_name like '\\_lix\\_%' escape '\\' and type <> 'index'";
+        self.sql.each(sql, &[], |row| {
+            found.push((row.text(0), &*row.text(1) == "table"));
+            Ok(())
+        })?;
+        for (name, is_table) in &found {
+            if !is_table || !table_names().any(|ours| ours == &**name) {
+                return invalid(format!("{name} is no part of a lix"));
+            }
+        }
+        match table_names().find(|ours| !found.iter().any(|(name, _)| **name == **ours)) {
+            Some(name) => invalid(format!("the lix has no table {name}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes functions and tables known and takes up what the file remembers.
+    fn start(self: &Rc<Self>, link: &Rc<Link>) -> Result<()> {
+        let transaction: Rc<dyn Transaction> = Rc::new(Sealer(Rc::downgrade(self)));
+        link.register_joiner(transaction.clone())?;
+        self.load()?;
+        functions::register(self, link)?;
+        tables::register(self, link, &transaction)?;
+        procedures::register(self, link, &transaction)?;
+        let stored: Vec<_> = self.schemas.borrow().stored().cloned().collect();
+        for schema in stored {
+            if let Value::Object(document) = &*schema.document {
+                tables::register_stored(self, link, &transaction, document)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes down how far ids of deterministic mode are used up, outside of any transaction.
+    pub(crate) fn store_ids(&self) -> Result<()> {
+        self.sql.script("begin immediate")?;
+        self.ids.store(&self.sql)?;
+        self.sql.script("commit")
+    }
+}
+
+/// The key values for a new lix; of those that are there twice, the last.
+fn key_values(options: &LixOptions) -> Result<Vec<KeyValue>> {
+    let mut checked: Vec<KeyValue> = Vec::new();
+    for (index, LixKeyValue { key, value_json, version_id, untracked }) in
+        options.key_values.iter().enumerate()
+    {
+        let invalid = |field: &str, message: String| {
+            Error::new(Reason::OptionInvalid, message)
+                .subject(format!("lix.key_values[{index}].{field}"))
+        };
+        if key.is_empty() {
+            return Err(invalid("key", "a key value needs a key".into()));
+        }
+        let value = json::parse(value_json).map_err(|_| {
+            invalid("value_json", format!("the value of {key} is not JSON: {value_json:?}"))
+        })?;
+        let version_id = Some(version_id.clone()).filter(|id| !id.is_empty());
+        let key_value = KeyValue { key: key.clone(), value, version_id, untracked: *untracked };
+        let twin = checked.iter_mut().find(|other| {
+            (&other.key, &other.version_id, other.untracked)
+                == (&key_value.key, &key_value.version_id, key_value.untracked)
+        });
+        match twin {
+            Some(twin) => *twin = key_value,
+            None => checked.push(key_value),
+        }
+    }
+    Ok(checked)
+}
+
+/// The tables of a lix, by name.
+fn table_names() -> impl Iterator<Item = &'static str> {
+    include_str!("tables.sql").lines().filter_map(|line| {
+        line.strip_prefix("create table ")?.split_once(' ').map(|(name, _)| name)
+    })
+}
+
+/// The version of the tables of this engine.
+pub(crate) const SCHEMA_VERSION: &str = "1";
