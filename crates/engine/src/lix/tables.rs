@@ -21,7 +21,8 @@ use std::rc::{Rc, Weak};
 use lix_engine_protocol::Result;
 use serde_json::{Map, Value};
 
-use super::{Lix, procedures};
+use super::schemas::builtin::{self, Builtin, ViewKind};
+use super::{Lix, json};
 use crate::sqlite::Link;
 use crate::sqlite::vtab::{Table, Transaction};
 use changes::Changes;
@@ -51,10 +52,8 @@ pub(crate) fn register(
     for (name, table) in tables {
         link.register_table(name, table, transaction.clone())?;
     }
-    for (name, document) in BUILT_IN {
-        let document: Map<String, Value> = serde_json::from_str(document).expect("our own schemas");
-        let shape = Shape::of(&document, true).expect("our own schemas have primary keys");
-        for (name, table) in entity_tables(lix, name, shape) {
+    for builtin in generated() {
+        for (name, table) in entity_tables(lix, builtin.view.unwrap_or_default(), shape(builtin)) {
             link.register_table(&name, table, transaction.clone())?;
         }
     }
@@ -69,7 +68,7 @@ pub(crate) fn register_stored(
     transaction: &Rc<dyn Transaction>,
     document: &Map<String, Value>,
 ) -> Result<()> {
-    let Some(shape) = Shape::of(document, false) else { return Ok(()) };
+    let Some(shape) = Shape::of(document, None) else { return Ok(()) };
     let name = shape.schema_key.to_string();
     if !may_be_named(&name) || !shape.is_possible() {
         return Ok(());
@@ -83,8 +82,7 @@ pub(crate) fn register_stored(
 /// `N`, `N_all` and `N_history`.
 fn entity_tables(lix: &Weak<Lix>, name: &str, shape: Shape) -> [(String, Rc<dyn Table>); 3] {
     let shape = Rc::new(shape);
-    // Edges follow from commits.
-    let is_writable = name != "commit_edge";
+    let is_writable = shape.builtin.is_none_or(|builtin| builtin.kind != ViewKind::ReadOnly);
     let table = |viewer| Rc::new(entities::entities(lix, &shape, viewer, is_writable));
     [
         (name.to_owned(), table(Viewer::Active)),
@@ -93,45 +91,33 @@ fn entity_tables(lix: &Weak<Lix>, name: &str, shape: Shape) -> [(String, Rc<dyn 
     ]
 }
 
+/// The built-in schemas whose tables are made of nothing but the schema.
+fn generated() -> impl Iterator<Item = &'static Builtin> {
+    builtin::ALL.iter().filter(|builtin| builtin.kind != ViewKind::Special)
+}
+
+fn shape(builtin: &'static Builtin) -> Shape {
+    match json::parse(builtin.document) {
+        Ok(Value::Object(document)) => Shape::of(&document, Some(builtin)),
+        _ => None,
+    }
+    .expect("our own schemas have primary keys")
+}
+
 /// A stored schema may call its tables so: nothing of ours or of SQLite's is hidden by them.
 fn may_be_named(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let ours = ["state", "change", "version", "active_version", "active_account", "file"];
-    let is_ours = |name: &str| {
-        ours.contains(&name)
-            || BUILT_IN.iter().any(|(built_in, _)| *built_in == name)
-            || name == "state_with_tombstones"
-            || procedures::all().any(|procedure| procedure.name == name)
-    };
+    let is_ours = ["state", "state_with_tombstones", "change", "version"].contains(&&*name)
+        || builtin::ALL.iter().any(|builtin| builtin.view == Some(&*name))
+        || OTHERS.iter().any(|prefix| name.starts_with(prefix));
     // A name that ends like one of the three tables of a schema could be meant for two schemas.
-    let base = name.strip_suffix("_all").or_else(|| name.strip_suffix("_history"));
-    !name.is_empty()
-        && !name.contains('\0')
-        && !is_ours(&name)
-        && base.is_none()
-        && !["lix_", "_lix_", "sqlite_", "pragma_", "json_", "jsonb_", "fts", "rtree", "dbstat"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
+    let is_ambiguous = name.ends_with("_all") || name.ends_with("_history");
+    !name.is_empty() && !name.contains('\0') && !is_ours && !is_ambiguous
 }
 
-/// Tables of built-in schemas, by their base names.
-const BUILT_IN: [(&str, &str); 15] = [
-    ("change_set", include_str!("schemas/change_set.json")),
-    ("change_set_element", include_str!("schemas/change_set_element.json")),
-    ("change_set_label", include_str!("schemas/change_set_label.json")),
-    ("commit", include_str!("schemas/commit.json")),
-    ("commit_edge", include_str!("schemas/commit_edge.json")),
-    ("stored_schema", include_str!("schemas/stored_schema.json")),
-    ("account", include_str!("schemas/account.json")),
-    ("key_value", include_str!("schemas/key_value.json")),
-    ("change_author", include_str!("schemas/change_author.json")),
-    ("label", include_str!("schemas/label.json")),
-    ("thread", include_str!("schemas/thread.json")),
-    ("thread_comment", include_str!("schemas/thread_comment.json")),
-    ("entity_label", include_str!("schemas/entity_label.json")),
-    ("entity_thread", include_str!("schemas/entity_thread.json")),
-    ("log", include_str!("schemas/log.json")),
-];
+/// How names begin that are procedures, tables of the file, or SQLite's own.
+const OTHERS: [&str; 9] =
+    ["lix_", "_lix_", "sqlite_", "pragma_", "json_", "jsonb_", "fts", "rtree", "dbstat"];
 
 #[cfg(test)]
 mod tests {
@@ -149,9 +135,10 @@ mod tests {
 
     #[test]
     fn every_built_in_schema_makes_a_table() {
-        for (name, document) in BUILT_IN {
-            let document: Map<String, Value> = serde_json::from_str(document).unwrap();
-            assert!(Shape::of(&document, true).is_some_and(|shape| shape.is_possible()), "{name}");
+        assert_eq!(generated().count(), 15);
+        for builtin in generated() {
+            assert!(shape(builtin).is_possible(), "{}", builtin.key);
+            assert!(!may_be_named(builtin.view.unwrap()), "{}", builtin.key);
         }
     }
 }

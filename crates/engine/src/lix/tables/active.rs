@@ -55,7 +55,7 @@ fn view(lix: &Weak<Lix>, active: &'static Active) -> View {
 }
 
 impl Active {
-    fn write(&self, lix: &Lix, id: &str) -> Result<()> {
+    fn write(&self, lix: &Rc<Lix>, id: &str) -> Result<()> {
         let key = Key {
             schema_key: self.schema_key.into(),
             entity_id: (self.entity_id)(id).into(),

@@ -72,7 +72,7 @@ impl Table for Changes {
     fn open(&self) -> Box<dyn vtab::Rows> {
         Box::new(Rows {
             lix: self.lix.clone(),
-            source: Source::These(vec![].into()),
+            source: Source::These(Vec::new().into_iter()),
             page: VecDeque::new(),
         })
     }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::layout::{Column, Layout, Property, Row};
 use super::values::{Kind, flag, invalid, text};
 use super::view::{NewRow, View, Viewer, Writer, replace};
+use crate::lix::schemas::builtin::{Builtin, Default};
 use crate::lix::state::Key;
 use crate::lix::write::{Write, WriteKind};
 use crate::lix::{LIX_FILE, Lix, OWN_PLUGIN, json};
@@ -25,14 +26,16 @@ pub(super) struct Shape {
     pub(super) properties: Vec<Property>,
     /// Positions in `properties`.
     pub(super) primary_key: Vec<usize>,
-    /// A table of one of the schemas that come with the engine: its entities belong to no file of
-    /// the user's.
-    pub(super) is_built_in: bool,
+    /// It comes with the engine: its entities belong to no file of the user's.
+    pub(super) builtin: Option<&'static Builtin>,
 }
 
 impl Shape {
     /// None: the schema has no primary key, or its document is not one of a schema.
-    pub(super) fn of(document: &Map<String, Value>, is_built_in: bool) -> Option<Self> {
+    pub(super) fn of(
+        document: &Map<String, Value>,
+        builtin: Option<&'static Builtin>,
+    ) -> Option<Self> {
         let properties: Vec<Property> = document
             .get("properties")?
             .as_object()?
@@ -51,7 +54,7 @@ impl Shape {
             schema_version: document.get("x-lix-version")?.as_str()?.into(),
             primary_key: primary_key.filter(|key| !key.is_empty())?,
             properties,
-            is_built_in,
+            builtin,
         })
     }
 
@@ -62,6 +65,21 @@ impl Shape {
             && !["lixcol_schema_version", "lixcol_root_commit_id", "lixcol_depth"]
                 .iter()
                 .any(|name| self.properties.iter().any(|own| own.name.eq_ignore_ascii_case(name)))
+    }
+
+    /// Its entities are schemas.
+    fn is_schemas(&self) -> bool {
+        self.builtin.is_some_and(|builtin| builtin.key == "lix_stored_schema")
+    }
+
+    /// What a property becomes that an INSERT leaves out.
+    fn default(&self, lix: &Lix, property: &str) -> Value {
+        match self.builtin.and_then(|builtin| builtin.default(property)) {
+            Some(Default::NanoId) => Value::from(&*lix.ids.nano_id(None)),
+            Some(Default::UuidV7) => Value::from(&*lix.ids.uuid_v7()),
+            // Follow from the whole row.
+            Some(Default::SchemaKey | Default::SchemaVersion) | None => Value::Null,
+        }
     }
 
     /// The id that follows from the primary key; none if a part of it is missing.
@@ -115,14 +133,12 @@ impl Writer for Entities {
         for (number, property) in shape.properties.iter().enumerate() {
             let given = row.given(Column::Property(number)).unwrap_or(Stored::Null);
             let value = match property.kind.json(given)? {
-                Value::Null if shape.is_built_in => {
-                    default(lix, &shape.schema_key, &property.name).unwrap_or_default()
-                }
+                Value::Null => shape.default(lix, &property.name),
                 value => value,
             };
             content.insert(property.name.to_string(), value);
         }
-        if shape.is_built_in && &*shape.schema_key == STORED_SCHEMA {
+        if shape.is_schemas() {
             complete_stored_schema(&mut content)?;
         }
         let (file_id, plugin_key) = self.owner(&row, LIX_FILE, OWN_PLUGIN)?;
@@ -143,7 +159,7 @@ impl Writer for Entities {
 
     fn update(&self, lix: &Rc<Lix>, old: Row, row: NewRow<'_>) -> Result<()> {
         let shape = &*self.0;
-        if shape.is_built_in && &*shape.schema_key == STORED_SCHEMA {
+        if shape.is_schemas() {
             return Err(invalid(IMMUTABLE));
         }
         let state = old.state.clone();
@@ -183,7 +199,7 @@ impl Writer for Entities {
 impl Entities {
     /// The file and the plugin an entity belongs to: fixed for what comes with the engine.
     fn owner(&self, row: &NewRow<'_>, file: &str, plugin: &str) -> Result<(Rc<str>, Rc<str>)> {
-        if self.0.is_built_in {
+        if self.0.builtin.is_some() {
             return Ok((file.into(), plugin.into()));
         }
         let file_id = row.text(Column::FileId)?.unwrap_or_else(|| file.into());
@@ -222,20 +238,6 @@ fn complete_stored_schema(content: &mut Map<String, Value>) -> Result<()> {
     Ok(())
 }
 
-/// What an absent property of a built-in schema becomes, where that is not null.
-fn default(lix: &Lix, schema_key: &str, property: &str) -> Option<Value> {
-    let id = match (schema_key, property) {
-        ("lix_commit", "id") => lix.ids.uuid_v7(),
-        (
-            "lix_account" | "lix_change_set" | "lix_label" | "lix_log" | "lix_thread"
-            | "lix_thread_comment",
-            "id",
-        ) => lix.ids.nano_id(None),
-        _ => return None,
-    };
-    Some(Value::from(&*id))
-}
-
 const COLUMNS: [(&str, Column); 11] = [
     ("lixcol_entity_id", Column::EntityId),
     ("lixcol_schema_key", Column::SchemaKey),
@@ -250,6 +252,5 @@ const COLUMNS: [(&str, Column); 11] = [
     ("lixcol_untracked", Column::Untracked),
 ];
 
-const STORED_SCHEMA: &str = "lix_stored_schema";
 const IMMUTABLE: &str = "Schemas are immutable and cannot be updated for backwards compatibility. \
                          Bump the version number instead.";

@@ -46,7 +46,7 @@ struct States;
 
 impl Writer for States {
     fn insert(&self, lix: &Rc<Lix>, row: NewRow<'_>) -> Result<()> {
-        let text = |column| Ok(row.text(column)?.unwrap_or_default());
+        let text = |column| -> Result<Rc<str>> { Ok(row.text(column)?.unwrap_or_default()) };
         let key = Key {
             schema_key: text(Column::SchemaKey)?,
             entity_id: text(Column::EntityId)?,
@@ -70,9 +70,11 @@ impl Writer for States {
 
     fn update(&self, lix: &Rc<Lix>, old: Row, row: NewRow<'_>) -> Result<()> {
         // What is not set stays; what is set to NULL is missing.
-        let text = |column, old: &Rc<str>| match row.given(column) {
-            None => Ok(old.clone()),
-            Some(value) => Ok(super::values::text(value)?.unwrap_or_default()),
+        let text = |column, old: &Rc<str>| -> Result<Rc<str>> {
+            match row.given(column) {
+                None => Ok(old.clone()),
+                Some(value) => Ok(super::values::text(value)?.unwrap_or_default()),
+            }
         };
         let state = old.state.clone();
         let content = match row.given(Column::Snapshot) {
