@@ -8,8 +8,6 @@ use std::sync::Arc;
 use lix_engine_protocol::proto::{LixKeyValue, LixOptions};
 use lix_engine_protocol::{Error, Reason, Result};
 
-use serde_json::Value;
-
 use super::bootstrap::KeyValue;
 use super::{Lix, Sealer, functions, json, procedures, tables};
 use crate::Platform;
@@ -129,9 +127,7 @@ impl Lix {
         procedures::register(self, link, &transaction)?;
         let stored: Vec<_> = self.schemas.borrow().stored().cloned().collect();
         for schema in stored {
-            if let Value::Object(document) = &*schema.document {
-                tables::register_stored(self, link, &transaction, document)?;
-            }
+            tables::register_stored(self, link, &transaction, &schema.document)?;
         }
         Ok(())
     }
