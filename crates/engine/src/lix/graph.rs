@@ -213,22 +213,17 @@ impl Edges {
         max_depth: Option<u32>,
         until: Option<i64>,
     ) -> Walk {
-        let mut remaining = until.map(|_| 1);
-        self.walk_until(direction, from, max_depth, |no| {
-            if until == Some(no) {
-                remaining = remaining.map(|left: u32| left.saturating_sub(1));
-            }
-            remaining == Some(0)
-        })
+        self.walk_until(direction, from, max_depth, |no, _| until == Some(no))
     }
 
-    /// Visits what can be reached, nearest first, until `is_enough` says so of a commit.
+    /// Visits what can be reached, nearest first, until `is_enough` says so of a
+    /// commit and its depth.
     pub(super) fn walk_until(
         &self,
         direction: Direction,
         from: i64,
         max_depth: Option<u32>,
-        mut is_enough: impl FnMut(i64) -> bool,
+        mut is_enough: impl FnMut(i64, u32) -> bool,
     ) -> Walk {
         let mut walk = Walk { depths: vec![UNSEEN; self.first.len()], order: Vec::new() };
         // A commit that is newer than everything known has no edges yet.
@@ -240,7 +235,7 @@ impl Edges {
         walk.order.push(start);
         let children = (direction == Direction::Children).then(|| self.children());
         let mut next = 0;
-        let mut is_over = is_enough(from);
+        let mut is_over = is_enough(from, 0);
         while !is_over && let Some(&no) = walk.order.get(next) {
             next += 1;
             let depth = walk.depths[no as usize] + 1;
@@ -251,7 +246,7 @@ impl Edges {
                 if walk.depths[to as usize] == UNSEEN {
                     walk.depths[to as usize] = depth;
                     walk.order.push(to);
-                    is_over |= is_enough(to.into());
+                    is_over |= is_enough(to.into(), depth);
                 }
             };
             match children {

@@ -1,0 +1,507 @@
+//! What entities were: their changes as seen from a commit, each with its distance.
+//!
+//! Guarantee: a row is there if and only if its commit can be reached from the root and lists the
+//! change; its depth is the fewest edges in between. The cost of asking for one entity follows the
+//! number of its changes and the number of commits, not what else was ever written: the changes
+//! are looked up first, and one walk from the root tells how far their commits are.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use lix_engine_protocol::Result;
+
+use super::Lix;
+use super::derived::WorkingSet;
+use super::graph::Direction;
+use super::state::Key;
+use crate::sqlite::{Bound, Statement};
+
+/// Which history is wanted. An empty list means no row, none means any.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HistoryFilter {
+    /// Seen from these commits. From all there are costs what it says.
+    pub(crate) root_commit_ids: Option<Vec<Rc<str>>>,
+    pub(crate) entity_ids: Option<Vec<Rc<str>>>,
+    pub(crate) schema_keys: Option<Vec<Rc<str>>>,
+    pub(crate) file_ids: Option<Vec<Rc<str>>>,
+    pub(crate) commit_ids: Option<Vec<Rc<str>>>,
+    pub(crate) depth: Option<DepthFilter>,
+}
+
+/// Depths from `min` to `max`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DepthFilter {
+    pub(crate) min: u32,
+    pub(crate) max: u32,
+}
+
+/// A change as seen from a commit.
+#[derive(Clone, Debug)]
+pub(crate) struct HistoryRow {
+    pub(crate) change: Rc<ChangeRow>,
+    /// The commit that lists the change.
+    pub(crate) commit_id: Rc<str>,
+    /// The commit that looks.
+    pub(crate) root_commit_id: Rc<str>,
+    /// Edges from the root to the commit.
+    pub(crate) depth: i64,
+}
+
+/// A change with everything it says.
+#[derive(Debug)]
+pub(crate) struct ChangeRow {
+    pub(crate) seq: i64,
+    pub(crate) id: Rc<str>,
+    pub(crate) entity_id: Rc<str>,
+    pub(crate) schema_key: Rc<str>,
+    pub(crate) file_id: Rc<str>,
+    pub(crate) plugin_key: Rc<str>,
+    pub(crate) schema_version: Rc<str>,
+    pub(crate) created_at: Rc<str>,
+    /// None: a deletion, which history does not show.
+    pub(crate) snapshot: Option<Rc<str>>,
+}
+
+impl Lix {
+    /// The history that matches, by entity and depth.
+    pub(crate) fn history(&self, filter: &HistoryFilter) -> Result<Vec<HistoryRow>> {
+        if filter.is_impossible() {
+            return Ok(Vec::new());
+        }
+        let roots = self.roots(filter)?;
+        let members = self.members(filter, &roots)?;
+        let mut sights = self.sights(filter, &roots, &members)?;
+        sights.sort_unstable_by_key(|sight| (sight.root, sight.depth, sight.commit_no));
+
+        let only: Option<HashSet<&str>> =
+            filter.commit_ids.as_ref().map(|ids| ids.iter().map(|id| &**id).collect());
+        let mut names = HashMap::new();
+        let mut rows = Vec::new();
+        for level in sights.chunk_by(|a, b| (a.root, a.depth) == (b.root, b.depth)) {
+            let (root, depth) = (&roots[level[0].root], level[0].depth);
+            for (commit_no, change) in members.winners(level) {
+                if change.snapshot.is_none() {
+                    continue;
+                }
+                let commit_id: Rc<str> = match names.entry(commit_no) {
+                    Entry::Occupied(known) => Rc::clone(known.get()),
+                    Entry::Vacant(new) => match self.commit_id(commit_no)? {
+                        Some(id) => new.insert(id).clone(),
+                        None => continue,
+                    },
+                };
+                if only.as_ref().is_none_or(|only| only.contains(&*commit_id)) {
+                    let root_commit_id = root.id.clone();
+                    rows.push(HistoryRow {
+                        change,
+                        commit_id,
+                        root_commit_id,
+                        depth: depth.into(),
+                    });
+                }
+            }
+        }
+        rows.sort_by(|a, b| {
+            let key = |row: &HistoryRow| (row.depth, row.change.schema_key.clone());
+            a.change
+                .entity_id
+                .cmp(&b.change.entity_id)
+                .then_with(|| key(a).cmp(&key(b)))
+                .then_with(|| a.change.file_id.cmp(&b.change.file_id))
+                .then_with(|| a.root_commit_id.cmp(&b.root_commit_id))
+                .then_with(|| b.change.seq.cmp(&a.change.seq))
+        });
+        Ok(rows)
+    }
+
+    /// Every schema of which there ever was a change.
+    pub(super) fn changed_schemas(&self) -> Result<Vec<Rc<str>>> {
+        let mut schemas: Vec<Rc<str>> = Vec::new();
+        loop {
+            let last = schemas.last().cloned().unwrap_or_default();
+            // From one schema to the next over the index, however many changes each has.
+            let sql = "select min(schema_key) from _lix_change where schema_key > ?1";
+            let next = self.sql.first(sql, &[Bound::Text(&last)], |row| row.optional_text(0))?;
+            match next.flatten() {
+                Some(next) => schemas.push(next),
+                None => return Ok(schemas),
+            }
+        }
+    }
+
+    /// The commits that look: those that stand, not those that are pending or only known by name.
+    fn roots(&self, filter: &HistoryFilter) -> Result<Vec<Root>> {
+        let mut roots = Vec::new();
+        let mut add = |row: &Statement| {
+            roots.push(Root { no: row.integer(0), id: row.text(1) });
+            Ok(())
+        };
+        match &filter.root_commit_ids {
+            Some(ids) => {
+                for id in ids.iter().collect::<HashSet<_>>() {
+                    self.sql.each(ROOT, &[Bound::Text(id)], &mut add)?;
+                }
+            }
+            None => self.sql.each(ROOTS, &[], add)?,
+        }
+        Ok(roots)
+    }
+
+    /// Which commits list which of the changes that may be wanted.
+    fn members(&self, filter: &HistoryFilter, roots: &[Root]) -> Result<Members> {
+        let mut members = Members::default();
+        if roots.is_empty() {
+            return Ok(members);
+        }
+        let keys = self.keys(filter)?;
+        let within = match &keys.pairs {
+            Some(_) => None,
+            None => self.reach(filter, roots, keys.schema_keys.is_some())?,
+        };
+        let mut add = |row: &Statement| {
+            members.add(row, &keys);
+            Ok(())
+        };
+        match (&keys.pairs, &keys.schema_keys, within) {
+            (Some(pairs), ..) => {
+                for (schema, entity) in pairs {
+                    self.sql.each(
+                        OF_ENTITY,
+                        &[Bound::Text(schema), Bound::Text(entity)],
+                        &mut add,
+                    )?;
+                }
+            }
+            (None, _, Some(commits)) => {
+                for no in commits {
+                    self.sql.each(OF_COMMIT, &[Bound::Integer(no)], &mut add)?;
+                }
+            }
+            (None, Some(schemas), None) => {
+                for schema in schemas {
+                    self.sql.each(OF_SCHEMA, &[Bound::Text(schema)], &mut add)?;
+                }
+            }
+            (None, None, None) => self.sql.each(OF_ANY, &[], &mut add)?,
+        }
+        // A set that somebody put together by hand, under a commit that names it.
+        self.sql.each(OF_STORED_ELEMENTS, &[], &mut add)?;
+        for working in WorkingSet::all(self)? {
+            let Some(no) = self.commit_no(&working.commit_id)? else { continue };
+            let is_seen = filter.root_commit_ids.is_none()
+                || roots.iter().any(|root| root.no == no)
+                || self.sql.first(IS_PARENT, &[Bound::Integer(no)], |_| ())?.is_some();
+            if !is_seen {
+                continue;
+            }
+            let version = [Bound::Integer(no), Bound::Text(&working.version_id)];
+            match &keys.pairs {
+                None => self.sql.each(OF_WORK, &version, &mut add)?,
+                Some(pairs) => {
+                    for (schema, entity) in pairs {
+                        let [no, version] = version;
+                        let params = [no, version, Bound::Text(schema), Bound::Text(entity)];
+                        self.sql.each(OF_ENTITY_WORK, &params, &mut add)?;
+                    }
+                }
+            }
+        }
+        Ok(members)
+    }
+
+    /// What a filter says about keys, as far as an index knows them.
+    fn keys(&self, filter: &HistoryFilter) -> Result<Keys> {
+        let set = |ids: &Option<Vec<Rc<str>>>| -> Option<HashSet<Rc<str>>> {
+            ids.as_ref().map(|ids| ids.iter().cloned().collect())
+        };
+        let mut keys = Keys {
+            pairs: None,
+            schema_keys: set(&filter.schema_keys),
+            file_ids: set(&filter.file_ids),
+        };
+        if let Some(entities) = &filter.entity_ids {
+            let schemas = match &filter.schema_keys {
+                Some(schemas) => schemas.clone(),
+                None => self.changed_schemas()?,
+            };
+            let pairs = schemas.iter().flat_map(|schema| {
+                entities.iter().map(move |entity| (schema.clone(), entity.clone()))
+            });
+            keys.pairs = Some(pairs.collect());
+        } else if let Some(commits) = &filter.commit_ids {
+            // Only what these commits list can be asked for. The other changes of the same keys
+            // are needed too: they may lie at the same depth and be newer.
+            let mut listed = Members::default();
+            let mut add = |row: &Statement| {
+                listed.add(row, &keys);
+                Ok(())
+            };
+            for id in commits {
+                let Some(no) = self.commit_no(id)? else { continue };
+                self.sql.each(OF_COMMIT, &[Bound::Integer(no)], &mut add)?;
+                for working in WorkingSet::all(self)? {
+                    if working.commit_id == *id {
+                        let params = [Bound::Integer(no), Bound::Text(&working.version_id)];
+                        self.sql.each(OF_WORK, &params, &mut add)?;
+                    }
+                }
+            }
+            self.sql.each(OF_STORED_ELEMENTS, &[], &mut add)?;
+            keys.pairs =
+                Some(listed.keys.into_keys().map(|key| (key.schema_key, key.entity_id)).collect());
+        }
+        Ok(keys)
+    }
+
+    /// The commits that can be seen; none: all there are. With `if_few` also none when they are
+    /// many, because there is another way to the changes.
+    fn reach(
+        &self,
+        filter: &HistoryFilter,
+        roots: &[Root],
+        if_few: bool,
+    ) -> Result<Option<Vec<i64>>> {
+        if filter.root_commit_ids.is_none() {
+            return Ok(None);
+        }
+        let edges = self.graph.edges(&self.sql)?;
+        let max_depth = filter.depth.map(|depth| depth.max);
+        let mut seen = HashSet::new();
+        for root in roots {
+            edges.walk_until(Direction::Parents, root.no, max_depth, |no, _| {
+                seen.insert(no);
+                if_few && seen.len() > FEW_COMMITS
+            });
+            if if_few && seen.len() > FEW_COMMITS {
+                return Ok(None);
+            }
+        }
+        Ok(Some(seen.into_iter().collect()))
+    }
+
+    /// From which roots which of the commits can be seen, and how far away. Walks start where
+    /// there are fewer.
+    fn sights(
+        &self,
+        filter: &HistoryFilter,
+        roots: &[Root],
+        members: &Members,
+    ) -> Result<Vec<Sight>> {
+        let mut sights = Vec::new();
+        let commits = &members.by_commit;
+        let depths = filter.depth.unwrap_or(DepthFilter { min: 0, max: u32::MAX });
+        let edges = self.graph.edges(&self.sql)?;
+        if roots.len() <= commits.len() {
+            for (index, root) in roots.iter().enumerate() {
+                let mut missing = commits.len();
+                edges.walk_until(Direction::Parents, root.no, Some(depths.max), |no, depth| {
+                    if commits.contains_key(&no) {
+                        missing -= 1;
+                        if depth >= depths.min {
+                            sights.push(Sight { root: index, depth, commit_no: no });
+                        }
+                    }
+                    missing == 0
+                });
+            }
+        } else {
+            let index: HashMap<i64, usize> =
+                roots.iter().enumerate().map(|(index, root)| (root.no, index)).collect();
+            for commit_no in commits.keys().copied() {
+                let mut missing = roots.len();
+                edges.walk_until(Direction::Children, commit_no, Some(depths.max), |no, depth| {
+                    if let Some(root) = index.get(&no).copied() {
+                        missing -= 1;
+                        if depth >= depths.min {
+                            sights.push(Sight { root, depth, commit_no });
+                        }
+                    }
+                    missing == 0
+                });
+            }
+        }
+        Ok(sights)
+    }
+}
+
+impl HistoryFilter {
+    fn is_impossible(&self) -> bool {
+        let lists = [
+            &self.root_commit_ids,
+            &self.entity_ids,
+            &self.schema_keys,
+            &self.file_ids,
+            &self.commit_ids,
+        ];
+        lists.into_iter().flatten().any(|list| list.is_empty())
+            || self.depth.is_some_and(|depth| depth.min > depth.max)
+    }
+}
+
+/// A commit that looks.
+struct Root {
+    no: i64,
+    id: Rc<str>,
+}
+
+/// A commit that a root can see.
+struct Sight {
+    /// Its place in the list of roots.
+    root: usize,
+    depth: u32,
+    commit_no: i64,
+}
+
+/// What is asked about keys.
+struct Keys {
+    /// Schema and entity; none: not narrowed down to entities.
+    pairs: Option<HashSet<(Rc<str>, Rc<str>)>>,
+    schema_keys: Option<HashSet<Rc<str>>>,
+    file_ids: Option<HashSet<Rc<str>>>,
+}
+
+impl Keys {
+    fn want(&self, key: &Key) -> bool {
+        self.file_ids.as_ref().is_none_or(|files| files.contains(&key.file_id))
+            && self.schema_keys.as_ref().is_none_or(|schemas| schemas.contains(&key.schema_key))
+            && self.pairs.as_ref().is_none_or(|pairs| {
+                pairs.contains(&(key.schema_key.clone(), key.entity_id.clone()))
+            })
+    }
+}
+
+/// Changes by the commits that list them.
+#[derive(Default)]
+struct Members {
+    by_commit: HashMap<i64, Vec<u32>>,
+    /// A change and the number of its key.
+    changes: Vec<(Rc<ChangeRow>, u32)>,
+    known: HashMap<i64, u32>,
+    listed: HashSet<(i64, u32)>,
+    keys: HashMap<Key, u32>,
+}
+
+impl Members {
+    /// Adds a row of [`member!`] if it is wanted.
+    fn add(&mut self, row: &Statement, keys: &Keys) {
+        let (commit_no, seq) = (row.integer(0), row.integer(1));
+        let index = match self.known.get(&seq) {
+            Some(index) => *index,
+            None => {
+                let key =
+                    Key { schema_key: row.text(4), entity_id: row.text(3), file_id: row.text(5) };
+                if !keys.want(&key) {
+                    return;
+                }
+                let change = ChangeRow {
+                    seq,
+                    id: row.text(2),
+                    entity_id: key.entity_id.clone(),
+                    schema_key: key.schema_key.clone(),
+                    file_id: key.file_id.clone(),
+                    plugin_key: row.text(6),
+                    schema_version: row.text(7),
+                    created_at: row.text(8),
+                    snapshot: row.optional_text(9),
+                };
+                let next = self.keys.len() as u32;
+                let key = *self.keys.entry(key).or_insert(next);
+                let index = self.changes.len() as u32;
+                self.changes.push((Rc::new(change), key));
+                self.known.insert(seq, index);
+                index
+            }
+        };
+        if self.listed.insert((commit_no, index)) {
+            self.by_commit.entry(commit_no).or_default().push(index);
+        }
+    }
+
+    /// What a root sees at one depth: at the root itself everything, further away of every key only
+    /// the newest change.
+    fn winners(&self, level: &[Sight]) -> Vec<(i64, Rc<ChangeRow>)> {
+        let all = level.iter().flat_map(|sight| {
+            let listed = self.by_commit.get(&sight.commit_no).into_iter().flatten();
+            listed.map(move |index| (sight.commit_no, &self.changes[*index as usize]))
+        });
+        if level.iter().all(|sight| sight.depth == 0) {
+            return all.map(|(commit_no, (change, _))| (commit_no, change.clone())).collect();
+        }
+        let mut newest: HashMap<u32, (i64, &Rc<ChangeRow>)> = HashMap::new();
+        for (commit_no, (change, key)) in all {
+            match newest.entry(*key) {
+                Entry::Vacant(new) => {
+                    new.insert((commit_no, change));
+                }
+                Entry::Occupied(mut known) => {
+                    let (_, other) = known.get();
+                    if (&change.created_at, change.seq) > (&other.created_at, other.seq) {
+                        known.insert((commit_no, change));
+                    }
+                }
+            }
+        }
+        newest.into_values().map(|(commit_no, change)| (commit_no, change.clone())).collect()
+    }
+}
+
+/// Up to here the changes of commits are read commit by commit although there is an index.
+const FEW_COMMITS: usize = 64;
+
+const ROOTS: &str =
+    "select no, id from _lix_commit where id is not null and change_seq is not null";
+const ROOT: &str = "select no, id from _lix_commit where id = ?1 and change_seq is not null";
+const IS_PARENT: &str = "select 1 from _lix_commit_parent where parent_no = ?1";
+
+/// A commit and a change.
+macro_rules! member {
+    ($commit:literal, $($from:literal),+) => {
+        concat!(
+            "select ",
+            $commit,
+            ", c.seq, c.id, c.entity_id, c.schema_key, c.file_id, c.plugin_key,
+             c.schema_version, c.created_at, c.snapshot from ",
+            $($from),+
+        )
+    };
+}
+const OF_ENTITY: &str = member!(
+    "m.commit_no",
+    "_lix_change c cross join _lix_commit_change m on m.change_seq = c.seq
+     where c.schema_key = ?1 and c.entity_id = ?2"
+);
+const OF_SCHEMA: &str = member!(
+    "m.commit_no",
+    "_lix_change c cross join _lix_commit_change m on m.change_seq = c.seq where c.schema_key = ?1"
+);
+const OF_COMMIT: &str = member!(
+    "m.commit_no",
+    "_lix_commit_change m cross join _lix_change c on c.seq = m.change_seq where m.commit_no = ?1"
+);
+const OF_ANY: &str =
+    member!("m.commit_no", "_lix_change c cross join _lix_commit_change m on m.change_seq = c.seq");
+const OF_STORED_ELEMENTS: &str = member!(
+    "m.no",
+    "_lix_state s cross join _lix_change e on e.seq = s.change_seq
+     cross join _lix_commit m on m.change_set_id = e.snapshot ->> '$.change_set_id'
+     cross join _lix_change c on c.id = e.snapshot ->> '$.change_id'
+     where s.version_id = 'global' and s.schema_key = 'lix_change_set_element' and s.is_deleted = 0"
+);
+/// What is staged has no history yet.
+macro_rules! work {
+    ($more:literal) => {
+        member!(
+            "?1",
+            "_lix_working w
+             cross join _lix_state s on s.version_id = w.version_id and s.schema_key = w.schema_key
+               and s.entity_id = w.entity_id and s.file_id = w.file_id
+             cross join _lix_commit k on k.no = s.commit_no and k.id is not null
+             cross join _lix_change c on c.seq = s.change_seq
+             where w.version_id = ?2 ",
+            $more
+        )
+    };
+}
+const OF_WORK: &str = work!("");
+const OF_ENTITY_WORK: &str = work!("and w.schema_key = ?3 and w.entity_id = ?4");
