@@ -60,6 +60,11 @@ impl Database {
             result
         });
 
+        if self.link.take_refused_commit() && self.link.in_transaction() {
+            // A RELEASE that should have been the commit: nothing is left but the words.
+            compiled.statement.reset();
+            self.control("rollback")?;
+        }
         let is_committed = result.is_ok() && compiled.statement.commits();
         let is_rolled_back = had_transaction && !self.link.in_transaction() && !is_committed;
         let changes_schema = result.is_ok() && compiled.statement.changes_schema();
@@ -157,9 +162,10 @@ impl Database {
         } else if watches {
             compiled.statement.watch_insertions();
         }
-        // A virtual table may have written half of a row when it fails, and SQLite takes a
-        // statement that writes one row to have done nothing then.
-        let is_virtual = compiled.statement.writes_virtual_table();
+        // A virtual table may have written half of a row when it fails, and a procedure anything,
+        // where SQLite takes the statement to have done nothing.
+        let is_virtual =
+            compiled.statement.writes_virtual_table() || compiled.statement.calls_procedure();
         let is_taken_back = |error: &Error| is_virtual || is_about_rows(error);
         let may_be_taken_back =
             (compiled.column_count > 0 || is_virtual) && self.link.in_transaction();

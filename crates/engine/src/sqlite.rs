@@ -8,6 +8,8 @@
 mod callback;
 #[allow(dead_code, reason = "being built")]
 pub(crate) mod function;
+#[cfg(test)]
+mod tests;
 #[allow(dead_code, reason = "being built")]
 pub(crate) mod vtab;
 
@@ -41,6 +43,8 @@ struct Hooks {
     /// Database and table of the statement's own INSERT, UPDATE or DELETE, collected likewise.
     target: RefCell<Option<Target>>,
     committed: Cell<bool>,
+    /// A virtual table refused a commit.
+    refused_commit: Cell<bool>,
     /// The table whose insertions are watched, and the rowid of the last one.
     watched: RefCell<Option<CString>>,
     inserted: Cell<Option<i64>>,
@@ -98,6 +102,7 @@ impl Link {
             traits: Cell::new(0),
             target: RefCell::new(None),
             committed: Cell::new(false),
+            refused_commit: Cell::new(false),
             watched: RefCell::new(None),
             inserted: Cell::new(None),
             deadline_ms: Cell::new(0),
@@ -136,6 +141,12 @@ impl Link {
     /// Whether SQLite committed since the last call of this function.
     pub(crate) fn take_committed(&self) -> bool {
         self.hooks.committed.replace(false)
+    }
+
+    /// Whether a virtual table refused a commit since the last call of this function: SQLite has
+    /// rolled back then.
+    pub(crate) fn take_refused_commit(&self) -> bool {
+        self.hooks.refused_commit.replace(false)
     }
 
     /// Marks what follows as the engine's own, also in the middle of preparing a user's statement.
@@ -204,7 +215,13 @@ impl Link {
         self.hooks.inserted.take()
     }
 
-    /// Whether a name means a table (and not a view).
+    /// Whether a name means a virtual table of the engine's.
+    fn is_virtual(&self, target: &Target) -> bool {
+        let name = target.table.to_bytes().to_ascii_lowercase();
+        self.hooks.tables.borrow().contains(&*name) && !self.is_table(target)
+    }
+
+    /// Whether a name means a table in the schema (and not a view).
     fn is_table(&self, Target { database, table }: &Target) -> bool {
         let (database, table) = (database.as_ptr(), table.as_ptr());
         let (none, nothing) = (std::ptr::null_mut(), std::ptr::null_mut());
@@ -288,6 +305,7 @@ pub(crate) struct Statement {
     link: Rc<Link>,
     traits: u32,
     target: Option<Target>,
+    is_virtual: bool,
 }
 
 /// What a statement writes to.
@@ -328,7 +346,8 @@ impl Statement {
             if !raw.is_null() {
                 let traits = link.hooks.traits.get();
                 let target = link.hooks.target.take();
-                let statement = Statement { raw, link: link.clone(), traits, target };
+                let is_virtual = target.as_ref().is_some_and(|target| link.is_virtual(target));
+                let statement = Statement { raw, link: link.clone(), traits, target, is_virtual };
                 if traits & ALTERS != 0 && link.hooks.inside.get() == 0 {
                     refuse_new_name(text)?;
                 }
@@ -360,10 +379,7 @@ impl Statement {
 
     /// It is an INSERT, UPDATE or DELETE of a virtual table that the engine registered.
     pub(crate) fn writes_virtual_table(&self) -> bool {
-        self.target.as_ref().is_some_and(|target| {
-            let name = target.table.to_bytes().to_ascii_lowercase();
-            self.link.hooks.tables.borrow().contains(&*name) && !self.link.is_table(target)
-        })
+        self.is_virtual
     }
 
     /// It is an INSERT or REPLACE into a table or view, itself, not by a trigger.

@@ -39,11 +39,16 @@ impl Hooks {
         &self,
         body: impl FnOnce() -> Result<T>,
     ) -> std::result::Result<T, Failure> {
-        let result = {
-            let _aside = Aside::new(self);
-            catch_unwind(AssertUnwindSafe(body))
-        };
-        match result {
+        let _aside = Aside::new(self);
+        self.look(body)
+    }
+
+    /// Runs the body of a callback that writes nothing; some are called for every cell.
+    pub(super) fn look<T>(
+        &self,
+        body: impl FnOnce() -> Result<T>,
+    ) -> std::result::Result<T, Failure> {
+        match catch_unwind(AssertUnwindSafe(body)) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.fail(error)),
             Err(panic) => {

@@ -62,7 +62,7 @@ pub(crate) trait Rows {
 
     fn is_done(&self) -> bool;
 
-    /// A column of the current row; NULL unless something is set.
+    /// A column of the current row; NULL unless something is set. Writes nothing.
     fn column(&self, index: usize, out: &mut Cell<'_>) -> Result<()>;
 
     /// Tables with a rowid need it.
@@ -101,14 +101,15 @@ pub(crate) trait Transaction {
     /// It is committed. Runs no SQL.
     fn commit(&self) {}
 
-    /// It is rolled back, or SQLite gave up on it. Runs no SQL.
+    /// It is rolled back. Runs no SQL; comes as late as the connection closes.
     fn rollback(&self) {}
 
     /// A savepoint, or a statement that may have to be undone, begins. Numbers grow inwards; the
-    /// savepoint that began the transaction is -1.
+    /// savepoint that began the transaction is -1. Those before `begin` are not told.
     fn savepoint(&self, _number: i32) {}
 
-    /// This savepoint and those within it are no more; what was written stays.
+    /// This savepoint and those within it are no more; what was written stays. Not told at the end
+    /// of the transaction.
     fn release(&self, _number: i32) {}
 
     /// What was written since this savepoint is undone; the savepoint stays. Runs no SQL.
@@ -759,15 +760,13 @@ unsafe extern "C" fn next(cursor: *mut ffi::sqlite3_vtab_cursor) -> c_int {
 }
 
 unsafe extern "C" fn eof(cursor: *mut ffi::sqlite3_vtab_cursor) -> c_int {
-    let mut is_done = true;
-    // SAFETY: the promise. What goes wrong ends the rows here and the statement at its end.
-    unsafe {
-        guard(Cursor::instance(cursor), |_| {
-            is_done = (*cursor.cast::<Cursor>()).rows.is_done();
-            Ok(())
-        });
-    }
-    c_int::from(is_done)
+    // SAFETY: the promise.
+    let (module, rows) = unsafe {
+        let module = &(*Cursor::instance(cursor).cast::<Instance>()).module;
+        (module, &(*cursor.cast::<Cursor>()).rows)
+    };
+    // A panic ends the rows here, and goes on when the statement ends.
+    c_int::from(module.hooks().look(|| Ok(rows.is_done())).unwrap_or(true))
 }
 
 unsafe extern "C" fn column(
@@ -777,10 +776,10 @@ unsafe extern "C" fn column(
 ) -> c_int {
     // SAFETY: the promise.
     unsafe {
-        let module = (*Cursor::instance(cursor).cast::<Instance>()).module.clone();
+        let module = &(*Cursor::instance(cursor).cast::<Instance>()).module;
         let rows = &(*cursor.cast::<Cursor>()).rows;
         let mut out = Cell::new(context);
-        if let Err(failure) = module.hooks().call(|| rows.column(index as usize, &mut out)) {
+        if let Err(failure) = module.hooks().look(|| rows.column(index as usize, &mut out)) {
             out.fail(&failure);
         }
     }
@@ -828,7 +827,13 @@ unsafe extern "C" fn begin(instance: *mut ffi::sqlite3_vtab) -> c_int {
 
 unsafe extern "C" fn sync(instance: *mut ffi::sqlite3_vtab) -> c_int {
     // SAFETY: as above.
-    unsafe { guard(instance, |module| module.transaction.sync()) }
+    unsafe {
+        let code = guard(instance, |module| module.transaction.sync());
+        if code != ffi::SQLITE_OK {
+            (*instance.cast::<Instance>()).module.hooks().refused_commit.set(true);
+        }
+        code
+    }
 }
 
 unsafe extern "C" fn commit(instance: *mut ffi::sqlite3_vtab) -> c_int {
@@ -874,7 +879,7 @@ struct Joiner;
 
 impl Table for Joiner {
     fn declaration(&self) -> String {
-        "create table x(nothing)".into()
+        "create table x(a)".into()
     }
 
     fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
