@@ -80,6 +80,15 @@ pragma writable_schema = on;
 update sqlite_schema set sql = 'CREATE TABLE sqlite_sequence(name,seq,more)' where name = 'sqlite_sequence';
 """
 
+# Somebody else's table under a name that change control keeps for itself.
+FOREIGN_NAME = "create table _LIX_mine (x); insert into _LIX_mine values (1);"
+
+# What a release to come could have written.
+FUTURE_LIX = """
+create table _lix_meta (key text not null primary key, value any) strict, without rowid;
+insert into _lix_meta values ('schema_version', '999999');
+"""
+
 
 def images():
     books = database(BOOKS)
@@ -104,6 +113,8 @@ def images():
         # A sound header and schema; the table's pages are noise.
         "wrong-index.sqlite": database(WRONG_INDEX, vacuum=False),
         "wrong-sequence.sqlite": database(WRONG_SEQUENCE, vacuum=False),
+        "foreign-name.sqlite": database(FOREIGN_NAME),
+        "future-lix.sqlite": database(FUTURE_LIX),
         "corrupt-table.sqlite": many[:512] + noise(len(many) - 512, seed=2),
     }
 
