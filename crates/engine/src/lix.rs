@@ -4,43 +4,283 @@
 //! Guarantee: what a statement writes and the changes, commits and state that follow from it are
 //! stored in one SQLite transaction, or nothing of them is. All of it is computed from
 //! `_lix_change` and can be computed again.
+//!
+//! SQLite owns the transaction: everything is written to ordinary tables as it comes, so rollback
+//! and savepoints need no code here, except that what is kept in memory is forgotten. Commits get
+//! their ids in the moment before SQLite commits.
 
+pub(crate) mod bootstrap;
+pub(crate) mod commit;
+pub(crate) mod derived;
+mod event_rows;
 pub(crate) mod events;
+pub(crate) mod functions;
 pub(crate) mod graph;
+pub(crate) mod history;
 pub(crate) mod ids;
+pub(crate) mod json;
+pub(crate) mod open;
+pub(crate) mod procedures;
+pub(crate) mod rebuild;
+pub(crate) mod schemas;
 pub(crate) mod sql;
 pub(crate) mod state;
+pub(crate) mod tables;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod validation;
 pub(crate) mod versions;
 mod words;
 pub(crate) mod write;
 
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use lix_engine_protocol::Result;
+use serde_json::Value;
 
 use crate::Platform;
-use crate::sqlite::Link;
+use crate::sqlite::vtab::Transaction;
+use crate::sqlite::{Bound, Link};
+use ids::{Ids, Mode};
+use schemas::Schemas;
 use sql::Sql;
+use state::{Key, ScanInner};
+use versions::{Known, parse};
 
 /// The change control of one database.
 pub(crate) struct Lix {
     pub(crate) sql: Sql,
     pub(crate) graph: graph::Graph,
     pub(crate) platform: Arc<dyn Platform>,
+    pub(crate) ids: Ids,
+    pub(crate) schemas: RefCell<Schemas>,
+    pub(crate) known: Known,
+    /// Schema and version → the property lists by which its rows are looked up.
+    indexes: RefCell<HashMap<(Rc<str>, Rc<str>), Indexed>>,
+    /// Version → the number of the commit that it fills in this transaction.
+    pending: RefCell<HashMap<Rc<str>, Option<i64>>>,
+    has_pending: Cell<bool>,
+    /// Versions and schemas of which there are untracked rows.
+    untracked: RefCell<Option<HashSet<(Rc<str>, Rc<str>)>>>,
+    accounts: RefCell<Option<Vec<Rc<str>>>>,
+    last_commit: RefCell<Option<(i64, Rc<str>)>>,
+    scans: RefCell<Vec<Weak<RefCell<ScanInner>>>>,
+    /// Commits that this transaction sealed, for whoever listens.
+    pub(crate) sealed: RefCell<Vec<i64>>,
+    /// Untracked rows that this transaction wrote or removed, likewise.
+    pub(crate) touched: RefCell<Touched>,
+    pub(crate) wants_events: Cell<bool>,
+    /// SQLite will ask for a seal before it commits.
+    has_joined: Cell<bool>,
+    /// What is in memory of stored schemas and modes may have been taken back.
+    is_stale: Cell<bool>,
+}
+
+/// Lists of properties.
+type Indexed = Rc<[Vec<Rc<str>>]>;
+
+/// A list that forgets what savepoints take back.
+#[derive(Default)]
+pub(crate) struct Touched {
+    keys: Vec<(Rc<str>, Key)>,
+    /// By savepoint: how long the list was.
+    marks: Vec<usize>,
 }
 
 impl Lix {
     /// Over a connection whose database has the tables.
     pub(crate) fn new(link: Rc<Link>, platform: Arc<dyn Platform>) -> Rc<Self> {
-        Rc::new(Self { sql: Sql::new(link), graph: graph::Graph::default(), platform })
+        Rc::new(Self {
+            sql: Sql::new(link),
+            graph: graph::Graph::default(),
+            ids: Ids::new(platform.clone()),
+            platform,
+            schemas: RefCell::default(),
+            known: Known::default(),
+            indexes: RefCell::default(),
+            pending: RefCell::default(),
+            has_pending: Cell::new(false),
+            untracked: RefCell::default(),
+            accounts: RefCell::default(),
+            last_commit: RefCell::default(),
+            scans: RefCell::default(),
+            sealed: RefCell::default(),
+            touched: RefCell::default(),
+            wants_events: Cell::new(false),
+            has_joined: Cell::new(false),
+            is_stale: Cell::new(false),
+        })
     }
 
-    /// Gives the pending commits of all versions their ids: after this, and a COMMIT, they stand.
-    pub(crate) fn seal(&self) -> Result<()> {
-        todo!()
+    /// Reads what is kept in memory. To be called once the tables have their content.
+    pub(crate) fn load(self: &Rc<Self>) -> Result<()> {
+        self.forget();
+        self.is_stale.set(false);
+        self.ids.load(&self.sql)?;
+        self.load_schemas()?;
+        self.load_mode()
+    }
+
+    /// To be called before anything is written: scans read the rest first, and SQLite will ask for
+    /// a seal before it commits.
+    pub(crate) fn before_writing(self: &Rc<Self>) -> Result<()> {
+        if !self.has_joined.get() {
+            self.sql.link().join_transaction()?;
+            self.has_joined.set(true);
+        }
+        if self.is_stale.replace(false) {
+            self.load_schemas()?;
+            self.load_mode()?;
+        }
+        self.drain_scans()
+    }
+
+    /// What is in memory may not be so any more.
+    pub(crate) fn forget(&self) {
+        self.known.forget();
+        self.graph.forget();
+        self.pending.borrow_mut().clear();
+        self.has_pending.set(true);
+        self.untracked.take();
+        self.accounts.take();
+        self.last_commit.take();
+        self.is_stale.set(true);
+    }
+
+    /// The schemas that are stored in any version.
+    pub(crate) fn load_schemas(&self) -> Result<()> {
+        let mut documents = Vec::new();
+        let mut collect = |sql: &'static str| {
+            self.sql.each(sql, &[], |row| {
+                if let Some(value) = parse(row.optional_text(0).as_deref()).remove("value") {
+                    documents.push(value);
+                }
+                Ok(())
+            })
+        };
+        collect(
+            "select distinct c.snapshot from _lix_state s cross join _lix_change c on c.seq = s.change_seq
+             where s.schema_key = 'lix_stored_schema' and s.is_deleted = 0",
+        )?;
+        collect(
+            "select snapshot from _lix_untracked
+             where schema_key = 'lix_stored_schema' and snapshot is not null",
+        )?;
+        let mut schemas = self.schemas.borrow_mut();
+        schemas.clear();
+        for document in documents {
+            // What an image from elsewhere calls a schema and is none constrains nothing.
+            if let Ok(schema) = schemas.compile(&document) {
+                schemas.insert(schema);
+            }
+        }
+        self.indexes.borrow_mut().clear();
+        Ok(())
+    }
+
+    /// Whether ids and times are deterministic, and from which seed.
+    pub(crate) fn load_mode(&self) -> Result<()> {
+        let value = |key: &str| -> Result<Option<Value>> {
+            for version in self.all_versions()? {
+                let row = self.find_own(&version.id, &Key::own("lix_key_value", key))?;
+                if let Some(snapshot) = row.and_then(|row| row.snapshot) {
+                    return Ok(parse(Some(&snapshot)).remove("value"));
+                }
+            }
+            Ok(None)
+        };
+        let mode = match value("lix_deterministic_mode")? {
+            Some(mode) => {
+                let id = value("lix_id")?;
+                Mode::from_json(&mode, id.as_ref().and_then(Value::as_str).unwrap_or_default())
+            }
+            None => Mode::off(),
+        };
+        self.ids.set_mode(mode);
+        Ok(())
+    }
+
+    /// From now on, what transactions write is remembered for their events.
+    pub(crate) fn watch_commits(&self, detail: lix_engine_protocol::proto::CommitDetail) {
+        self.wants_events.set(events::has_rows(detail));
+    }
+
+    /// An untracked row was written or removed.
+    fn touched(&self, version_id: &str, key: &Key) {
+        if self.wants_events.get() {
+            self.touched.borrow_mut().keys.push((version_id.into(), key.clone()));
+        }
+    }
+
+    /// An engine-private value.
+    pub(crate) fn meta(&self, key: &str) -> Result<Option<Rc<str>>> {
+        let sql = "select value from _lix_meta where key = ?1";
+        let value = self.sql.first(sql, &[Bound::Text(key)], |row| row.optional_text(0))?;
+        Ok(value.flatten())
+    }
+}
+
+/// Change control's part in SQLite's transactions.
+pub(crate) struct Sealer(pub(crate) Weak<Lix>);
+
+impl Transaction for Sealer {
+    fn begin(&self) -> Result<()> {
+        if let Some(lix) = self.0.upgrade() {
+            lix.has_joined.set(true);
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.0.upgrade().map_or(Ok(()), |lix| lix.seal())
+    }
+
+    fn commit(&self) {
+        if let Some(lix) = self.0.upgrade() {
+            lix.has_joined.set(false);
+            lix.touched.borrow_mut().marks.clear();
+        }
+    }
+
+    fn rollback(&self) {
+        if let Some(lix) = self.0.upgrade() {
+            lix.has_joined.set(false);
+            lix.sealed.borrow_mut().clear();
+            lix.touched.take();
+            lix.ids.note_lost();
+            lix.forget();
+        }
+    }
+
+    fn savepoint(&self, number: i32) {
+        if let Some(lix) = self.0.upgrade() {
+            let mut touched = lix.touched.borrow_mut();
+            let length = touched.keys.len();
+            if touched.marks.len() <= number as usize {
+                touched.marks.resize(number as usize + 1, length);
+            }
+        }
+    }
+
+    fn release(&self, number: i32) {
+        if let Some(lix) = self.0.upgrade() {
+            lix.touched.borrow_mut().marks.truncate(number as usize);
+        }
+    }
+
+    fn rollback_to(&self, number: i32) {
+        if let Some(lix) = self.0.upgrade() {
+            let mut touched = lix.touched.borrow_mut();
+            let length = touched.marks.get(number as usize).copied().unwrap_or_default();
+            touched.keys.truncate(length);
+            touched.marks.truncate(number as usize + 1);
+            drop(touched);
+            lix.ids.note_lost();
+            lix.forget();
+        }
     }
 }
 

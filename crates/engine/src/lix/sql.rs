@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use lix_engine_protocol::{Error, Result};
 
+use super::Lix;
 use crate::sqlite::{Bound, Link, Prepared, Statement, Stored};
 
 /// Compiled statements by text. A statement that is in use is out of the pool, so that the same
@@ -70,6 +71,19 @@ impl Sql {
         Ok(Running { sql: self, key, statement: Some(statement) })
     }
 
+    pub(crate) fn link(&self) -> &Rc<Link> {
+        &self.link
+    }
+
+    /// The rowid of the row that was inserted last.
+    pub(crate) fn last_insert_rowid(&self) -> i64 {
+        self.link.last_insert_rowid()
+    }
+
+    fn put_back(&self, key: (usize, usize), statement: Statement) {
+        self.pool.borrow_mut().entry(key).or_default().push(statement);
+    }
+
     /// Runs a text of several statements, uncached.
     pub(crate) fn script(&self, sql: &str) -> Result<()> {
         let _inside = self.link.inside();
@@ -101,7 +115,45 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         if let Some(mut statement) = self.statement.take() {
             statement.reset();
-            self.sql.pool.borrow_mut().entry(self.key).or_default().push(statement);
+            self.sql.put_back(self.key, statement);
+        }
+    }
+}
+
+/// A statement in use that holds on to what it belongs to.
+pub(crate) struct OwnRunning {
+    // Goes before what it borrows from.
+    statement: Option<Statement>,
+    key: (usize, usize),
+    lix: Weak<Lix>,
+}
+
+impl OwnRunning {
+    /// Starts a statement.
+    pub(crate) fn start(lix: &Rc<Lix>, sql: &'static str, params: &[Bound<'_>]) -> Result<Self> {
+        let mut running = lix.sql.start(sql, params)?;
+        let statement = running.statement.take();
+        Ok(Self { statement, key: running.key, lix: Rc::downgrade(lix) })
+    }
+
+    /// Goes to the next row.
+    pub(crate) fn step(&mut self) -> Result<bool> {
+        let Some(lix) = self.lix.upgrade() else { return Ok(false) };
+        let _inside = lix.sql.link.inside();
+        self.statement.as_mut().expect("held until dropped").step().map_err(Error::from)
+    }
+
+    /// The current row.
+    pub(crate) fn row(&self) -> &Statement {
+        self.statement.as_ref().expect("held until dropped")
+    }
+}
+
+impl Drop for OwnRunning {
+    fn drop(&mut self) {
+        if let (Some(mut statement), Some(lix)) = (self.statement.take(), self.lix.upgrade()) {
+            statement.reset();
+            lix.sql.put_back(self.key, statement);
         }
     }
 }

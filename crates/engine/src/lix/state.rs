@@ -1,13 +1,24 @@
 //! What a version sees: one row per key, found by walking the version's levels.
 //!
 //! Guarantee: whoever asks gets exactly one row for a key in a version, and a row that was written
-//! a moment ago in the same transaction is that row.
+//! a moment ago in the same transaction is that row. A scan shows the rows of the moment at which
+//! it began: what is written meanwhile waits until it has read the rest.
+//!
+//! A level is a version and what it holds itself: its untracked rows, the rows of its line, and
+//! those of the layers on which the line is based. The first place that has anything under a key
+//! decides; a tombstone there hides everything behind it.
 
-use std::rc::Rc;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
 
 use lix_engine_protocol::Result;
 
-use super::Lix;
+use super::derived::{self, Wanted};
+use super::sql::OwnRunning;
+use super::versions::{Layer, Level};
+use super::{GLOBAL, Lix};
+use crate::sqlite::{Bound, Statement};
 
 /// What names a row within a version.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,7 +47,7 @@ pub(crate) struct StateRow {
     /// The commit that made it the winner, `pending` or `untracked`.
     pub(crate) commit_id: Rc<str>,
     pub(crate) untracked: bool,
-    /// `_lix_change.seq` of the winning change; none for untracked and some derived rows.
+    /// `_lix_change.seq` of the winning change; none for untracked and derived rows.
     pub(crate) change_seq: Option<i64>,
 }
 
@@ -65,29 +76,650 @@ pub(crate) struct Filter {
     pub(crate) own_only: bool,
 }
 
-/// Rows, one after the other, in no promised order. Writing meanwhile is fine: rows are those of the
-/// moment of the scan.
+/// A version's own tracked row, wherever in its layers it lies.
+#[derive(Clone, Debug)]
+pub(crate) struct Own {
+    pub(crate) change_seq: i64,
+    pub(crate) commit_no: i64,
+    /// Of the row: the first change since the key was last absent.
+    pub(crate) created_at: Rc<str>,
+    /// As stored: none where it is the change's.
+    pub(crate) stored_created_at: Option<Rc<str>>,
+    pub(crate) is_deleted: bool,
+    /// It lies on the version's own line and not in a layer below.
+    pub(crate) is_on_line: bool,
+}
+
+/// Rows, one after the other, in no promised order.
 pub(crate) struct Scan {
-    rows: std::vec::IntoIter<StateRow>,
+    inner: Rc<RefCell<ScanInner>>,
+}
+
+/// What a scan has still to read.
+pub(crate) struct ScanInner {
+    lix: Weak<Lix>,
+    filter: Filter,
+    viewers: VecDeque<Rc<str>>,
+    /// Of the current viewer.
+    levels: Option<Rc<[Level]>>,
+    schema_keys: VecDeque<Rc<str>>,
+    entity_ids: VecDeque<Rc<str>>,
+    merge: Option<Merge>,
+    /// Read ahead because somebody is about to write.
+    ready: VecDeque<StateRow>,
+    is_done: bool,
 }
 
 impl Scan {
     /// The next row.
     pub(crate) fn next(&mut self) -> Result<Option<StateRow>> {
-        Ok(self.rows.next())
+        let mut inner = self.inner.borrow_mut();
+        match inner.ready.pop_front() {
+            Some(row) => Ok(Some(row)),
+            None => inner.advance(),
+        }
     }
 }
 
 impl Lix {
     /// The live row of a key, as a version sees it. An unknown version sees nothing.
     pub(crate) fn get(&self, version_id: &str, key: &Key) -> Result<Option<StateRow>> {
-        let _ = (version_id, key);
-        todo!()
+        let row = self.find(version_id, key)?;
+        Ok(row.filter(|row| row.snapshot.is_some()))
+    }
+
+    /// What decides about a key in a version: a row or a tombstone, at whatever level.
+    pub(crate) fn find(&self, version_id: &str, key: &Key) -> Result<Option<StateRow>> {
+        let levels = self.levels(version_id)?;
+        for (depth, level) in levels.iter().enumerate() {
+            if let Some(row) = self.find_in_level(version_id, depth, level, key)? {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The row or tombstone that a version holds itself.
+    pub(crate) fn find_own(&self, version_id: &str, key: &Key) -> Result<Option<StateRow>> {
+        match self.levels(version_id)?.first() {
+            Some(level) => self.find_in_level(version_id, 0, level, key),
+            None => Ok(None),
+        }
+    }
+
+    /// The change that decides about a key in a version's own tracked rows.
+    pub(crate) fn tracked(&self, version_id: &str, key: &Key) -> Result<Option<(i64, bool)>> {
+        Ok(self.own(version_id, key)?.map(|own| (own.change_seq, own.is_deleted)))
+    }
+
+    /// A version's own tracked row of a key.
+    pub(crate) fn own(&self, version_id: &str, key: &Key) -> Result<Option<Own>> {
+        for (depth, layer) in self.layers(version_id)?.iter().enumerate() {
+            if depth > 0 && !is_shared(&key.schema_key) {
+                break;
+            }
+            let found = self.in_layer(layer, key, |row| {
+                let stored_created_at = row.optional_text(STORED_CREATED_AT);
+                Own {
+                    change_seq: row.integer(CHANGE_SEQ),
+                    commit_no: row.integer(COMMIT_NO),
+                    created_at: stored_created_at
+                        .clone()
+                        .unwrap_or_else(|| row.text(CHANGE_CREATED_AT)),
+                    stored_created_at,
+                    is_deleted: row.integer(IS_DELETED) != 0,
+                    is_on_line: depth == 0,
+                }
+            })?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     /// All rows that match.
     pub(crate) fn scan(self: &Rc<Self>, filter: Filter) -> Result<Scan> {
-        let _ = filter;
-        todo!()
+        let viewers: VecDeque<Rc<str>> = match &filter.viewers {
+            Viewers::All => self.all_versions()?.iter().map(|version| version.id.clone()).collect(),
+            Viewers::These(ids) => distinct(ids).into(),
+        };
+        let inner = ScanInner {
+            lix: Rc::downgrade(self),
+            filter,
+            viewers,
+            levels: None,
+            schema_keys: VecDeque::new(),
+            entity_ids: VecDeque::new(),
+            merge: None,
+            ready: VecDeque::new(),
+            is_done: false,
+        };
+        let inner = Rc::new(RefCell::new(inner));
+        let mut scans = self.scans.borrow_mut();
+        if scans.len() >= 16 {
+            scans.retain(|scan| scan.strong_count() > 0);
+        }
+        scans.push(Rc::downgrade(&inner));
+        Ok(Scan { inner })
+    }
+
+    /// Lets the scans that are under way read the rest before something is written.
+    pub(crate) fn drain_scans(&self) -> Result<()> {
+        if self.scans.borrow().is_empty() {
+            return Ok(());
+        }
+        for scan in self.scans.take() {
+            // One that is borrowed is the one that writes, by way of a function; it goes on.
+            let Some(inner) = scan.upgrade() else { continue };
+            let Ok(mut inner) = inner.try_borrow_mut() else { continue };
+            while let Some(row) = inner.advance()? {
+                inner.ready.push_back(row);
+            }
+        }
+        Ok(())
+    }
+
+    fn find_in_level(
+        &self,
+        viewer: &str,
+        depth: usize,
+        level: &Level,
+        key: &Key,
+    ) -> Result<Option<StateRow>> {
+        let inherited_from = (depth > 0).then(|| level.version_id.clone());
+        let viewer: Rc<str> =
+            if depth == 0 { level.version_id.clone() } else { Rc::from(viewer) };
+        if self.has_untracked(&level.version_id, &key.schema_key)? {
+            let found = self.sql.first(
+                UNTRACKED_ROW,
+                &[
+                    Bound::Text(&level.version_id),
+                    Bound::Text(&key.schema_key),
+                    Bound::Text(&key.entity_id),
+                    Bound::Text(&key.file_id),
+                ],
+                |row| untracked_row(row, &key.schema_key, &viewer, &inherited_from),
+            )?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        for (below, layer) in level.layers.iter().enumerate() {
+            if below > 0 && !is_shared(&key.schema_key) {
+                break;
+            }
+            let found = self.in_layer(layer, key, |row| {
+                (tracked_row(row, &key.schema_key, &viewer, &inherited_from), row.integer(COMMIT_NO))
+            })?;
+            if let Some((mut row, commit_no)) = found {
+                row.commit_id = self.commit_name(commit_no)?;
+                return Ok(Some(row));
+            }
+        }
+        if &*level.version_id == GLOBAL && derived::SCHEMAS.contains(&&*key.schema_key) {
+            let wanted =
+                Wanted { entity_ids: Some(std::slice::from_ref(&key.entity_id)), properties: &[] };
+            let found = derived::scan(self, &key.schema_key, &wanted)?
+                .into_iter()
+                .find(|row| row.key.file_id == key.file_id);
+            return Ok(found.map(|row| StateRow { version_id: viewer, inherited_from, ..row }));
+        }
+        Ok(None)
+    }
+
+    /// The row of a key in a layer, given to a reader.
+    fn in_layer<T>(
+        &self,
+        layer: &Layer,
+        key: &Key,
+        read: impl Fn(&Statement) -> T,
+    ) -> Result<Option<T>> {
+        let text = [
+            Bound::Text(&layer.line),
+            Bound::Text(&key.schema_key),
+            Bound::Text(&key.entity_id),
+            Bound::Text(&key.file_id),
+        ];
+        let [line, schema, entity, file] = text;
+        if layer.until == i64::MAX {
+            return self.sql.first(STATE_ROW, &text, read);
+        }
+        let params = [line, schema, entity, file, Bound::Integer(layer.until)];
+        match self.sql.first(STATE_ROW_UNTIL, &params, &read)? {
+            Some(found) => Ok(Some(found)),
+            None => self.sql.first(PAST_ROW, &params, &read),
+        }
+    }
+
+    /// A commit's id for readers.
+    pub(crate) fn commit_name(&self, no: i64) -> Result<Rc<str>> {
+        if let Some((known, name)) = &*self.last_commit.borrow()
+            && *known == no
+        {
+            return Ok(name.clone());
+        }
+        match self.commit_id(no)? {
+            Some(id) => {
+                self.last_commit.replace(Some((no, id.clone())));
+                Ok(id)
+            }
+            None => Ok(PENDING.into()),
+        }
+    }
+
+    /// Whether a version may hold untracked rows of a schema.
+    pub(crate) fn has_untracked(&self, version_id: &str, schema_key: &str) -> Result<bool> {
+        if self.untracked.borrow().is_none() {
+            let mut found = std::collections::HashSet::new();
+            let sql = "select distinct version_id, schema_key from _lix_untracked";
+            self.sql.each(sql, &[], |row| {
+                found.insert((row.text(0), row.text(1)));
+                Ok(())
+            })?;
+            self.untracked.replace(Some(found));
+        }
+        let untracked = self.untracked.borrow();
+        let places = untracked.as_ref().expect("loaded above");
+        if places.is_empty() {
+            return Ok(false);
+        }
+        Ok(places.contains(&(Rc::from(version_id), Rc::from(schema_key))))
+    }
+
+    /// A version holds untracked rows of a schema from now on.
+    pub(crate) fn note_untracked(&self, version_id: &Rc<str>, schema_key: &Rc<str>) {
+        if let Some(places) = &mut *self.untracked.borrow_mut() {
+            places.insert((version_id.clone(), schema_key.clone()));
+        }
+    }
+
+    /// The schemas of which a level holds rows.
+    fn schema_keys_of(&self, level: &Level, into: &mut std::collections::BTreeSet<Rc<str>>) -> Result<()> {
+        let mut collect = |sql: &'static str, version_id: &str| -> Result<()> {
+            let mut last: Rc<str> = "".into();
+            loop {
+                let params = [Bound::Text(version_id), Bound::Text(&last)];
+                match self.sql.first(sql, &params, |row| row.optional_text(0))?.flatten() {
+                    Some(next) => {
+                        into.insert(next.clone());
+                        last = next;
+                    }
+                    None => return Ok(()),
+                }
+            }
+        };
+        collect(
+            "select min(schema_key) from _lix_untracked where version_id = ?1 and schema_key > ?2",
+            &level.version_id,
+        )?;
+        for layer in &level.layers {
+            collect(
+                "select min(schema_key) from _lix_state where version_id = ?1 and schema_key > ?2",
+                &layer.line,
+            )?;
+            collect(
+                "select min(schema_key) from _lix_state_past where version_id = ?1 and schema_key > ?2",
+                &layer.line,
+            )?;
+        }
+        if &*level.version_id == GLOBAL {
+            into.extend(derived::SCHEMAS.iter().map(|key| Rc::from(*key)));
+        }
+        Ok(())
     }
 }
+
+impl ScanInner {
+    /// The next row from the tables.
+    fn advance(&mut self) -> Result<Option<StateRow>> {
+        if self.is_done {
+            return Ok(None);
+        }
+        let Some(lix) = self.lix.upgrade() else { return Ok(None) };
+        loop {
+            if let Some(merge) = &mut self.merge {
+                match merge.next(&lix, &self.filter)? {
+                    Some(row) => return Ok(Some(row)),
+                    None => self.merge = None,
+                }
+            }
+            if !self.next_unit(&lix)? {
+                self.is_done = true;
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Sets up the next run of rows: one viewer, one schema, all entities or one.
+    fn next_unit(&mut self, lix: &Rc<Lix>) -> Result<bool> {
+        loop {
+            let Some(levels) = &self.levels else {
+                let Some(viewer) = self.viewers.pop_front() else { return Ok(false) };
+                let levels = lix.levels(&viewer)?;
+                let looks_at = if self.filter.own_only { 1 } else { levels.len() };
+                self.schema_keys = match &self.filter.schema_keys {
+                    Some(keys) => distinct(keys).into(),
+                    None => {
+                        let mut keys = std::collections::BTreeSet::new();
+                        for level in levels.iter().take(looks_at) {
+                            lix.schema_keys_of(level, &mut keys)?;
+                        }
+                        keys.into_iter().collect()
+                    }
+                };
+                if !levels.is_empty() {
+                    self.levels = Some(levels);
+                    self.entity_ids = self.all_entity_ids();
+                }
+                continue;
+            };
+            let Some(schema_key) = self.schema_keys.front().cloned() else {
+                self.levels = None;
+                continue;
+            };
+            let entity_id = match &self.filter.entity_ids {
+                None => {
+                    self.schema_keys.pop_front();
+                    None
+                }
+                Some(_) => match self.entity_ids.pop_front() {
+                    Some(entity_id) => Some(entity_id),
+                    None => {
+                        self.schema_keys.pop_front();
+                        self.entity_ids = self.all_entity_ids();
+                        continue;
+                    }
+                },
+            };
+            let levels = levels.clone();
+            self.merge = Some(Merge::new(lix, levels, schema_key, entity_id, &self.filter)?);
+            return Ok(true);
+        }
+    }
+
+    fn all_entity_ids(&self) -> VecDeque<Rc<str>> {
+        self.filter.entity_ids.as_ref().map(|ids| distinct(ids).into()).unwrap_or_default()
+    }
+}
+
+/// One viewer's rows of one schema: the sources of all levels, merged by key.
+struct Merge {
+    schema_key: Rc<str>,
+    viewer: Rc<str>,
+    /// The one that decides comes first.
+    sources: Vec<Source>,
+}
+
+/// Rows of one place, ordered by entity and file.
+struct Source {
+    rows: SourceRows,
+    /// None: the viewer's own.
+    inherited_from: Option<Rc<str>>,
+    /// The key of the current row; none: no more rows.
+    current: Option<(Rc<str>, Rc<str>)>,
+}
+
+enum SourceRows {
+    Untracked(OwnRunning),
+    Tracked(OwnRunning),
+    Derived(VecDeque<StateRow>),
+}
+
+impl Merge {
+    fn new(
+        lix: &Rc<Lix>,
+        levels: Rc<[Level]>,
+        schema_key: Rc<str>,
+        entity_id: Option<Rc<str>>,
+        filter: &Filter,
+    ) -> Result<Self> {
+        let viewer = levels[0].version_id.clone();
+        let mut sources = Vec::new();
+        let looks_at = if filter.own_only { 1 } else { levels.len() };
+        for (depth, level) in levels.iter().take(looks_at).enumerate() {
+            let inherited_from = (depth > 0).then(|| level.version_id.clone());
+            let mut add = |rows: SourceRows| -> Result<()> {
+                let mut source =
+                    Source { rows, inherited_from: inherited_from.clone(), current: None };
+                source.advance()?;
+                if source.current.is_some() {
+                    sources.push(source);
+                }
+                Ok(())
+            };
+            let mut start = |sql: [&'static str; 2], line: &str, until: Option<i64>| {
+                let mut params = vec![Bound::Text(line), Bound::Text(&schema_key)];
+                params.extend(until.map(Bound::Integer));
+                params.extend(entity_id.as_deref().map(Bound::Text));
+                OwnRunning::start(lix, sql[usize::from(entity_id.is_some())], &params)
+            };
+            if lix.has_untracked(&level.version_id, &schema_key)? {
+                add(SourceRows::Untracked(start(UNTRACKED_ROWS, &level.version_id, None)?))?;
+            }
+            for (below, layer) in level.layers.iter().enumerate() {
+                if below == 0 {
+                    add(SourceRows::Tracked(start(STATE_ROWS, &layer.line, None)?))?;
+                } else if is_shared(&schema_key) {
+                    let until = Some(layer.until);
+                    add(SourceRows::Tracked(start(STATE_ROWS_UNTIL, &layer.line, until)?))?;
+                    add(SourceRows::Tracked(start(PAST_ROWS, &layer.line, until)?))?;
+                }
+            }
+            if &*level.version_id == GLOBAL && derived::SCHEMAS.contains(&&*schema_key) {
+                let wanted = Wanted {
+                    entity_ids: entity_id.as_ref().map(std::slice::from_ref),
+                    properties: &filter.properties,
+                };
+                let rows = derived::scan(lix, &schema_key, &wanted)?;
+                add(SourceRows::Derived(rows.into()))?;
+            }
+        }
+        Ok(Self { schema_key, viewer, sources })
+    }
+
+    fn next(&mut self, lix: &Lix, filter: &Filter) -> Result<Option<StateRow>> {
+        loop {
+            // The smallest key; of several sources that have it, the first.
+            let mut winner: Option<usize> = None;
+            for (index, source) in self.sources.iter().enumerate() {
+                let Some(key) = &source.current else { continue };
+                if winner.is_none_or(|best| Some(key) < self.sources[best].current.as_ref()) {
+                    winner = Some(index);
+                }
+            }
+            let Some(winner) = winner else { return Ok(None) };
+            let source = &self.sources[winner];
+            let (entity_id, file_id) = source.current.clone().expect("it won");
+            let wants_file = filter.file_ids.as_ref().is_none_or(|ids| ids.contains(&file_id));
+            let row = if wants_file { self.row(lix, source, filter)? } else { None };
+            for source in &mut self.sources {
+                if source.current.as_ref().is_some_and(|key| key.0 == entity_id && key.1 == file_id) {
+                    source.advance()?;
+                }
+            }
+            if row.is_some() {
+                return Ok(row);
+            }
+        }
+    }
+
+    /// The winner's row, if it is to be shown.
+    fn row(&self, lix: &Lix, source: &Source, filter: &Filter) -> Result<Option<StateRow>> {
+        let row = match &source.rows {
+            SourceRows::Untracked(running) => {
+                untracked_row(running.row(), &self.schema_key, &self.viewer, &source.inherited_from)
+            }
+            SourceRows::Tracked(running) => {
+                let row = running.row();
+                if row.integer(IS_DELETED) != 0
+                    && (!filter.tombstones || source.inherited_from.is_some())
+                {
+                    return Ok(None);
+                }
+                let commit_id = lix.commit_name(row.integer(COMMIT_NO))?;
+                let from = &source.inherited_from;
+                StateRow { commit_id, ..tracked_row(row, &self.schema_key, &self.viewer, from) }
+            }
+            SourceRows::Derived(rows) => StateRow {
+                version_id: self.viewer.clone(),
+                inherited_from: source.inherited_from.clone(),
+                ..rows.front().expect("it has a key").clone()
+            },
+        };
+        let is_shown =
+            row.snapshot.is_some() || (filter.tombstones && source.inherited_from.is_none());
+        Ok(is_shown.then_some(row))
+    }
+}
+
+impl Source {
+    fn advance(&mut self) -> Result<()> {
+        self.current = match &mut self.rows {
+            SourceRows::Untracked(running) | SourceRows::Tracked(running) => {
+                let has_row = running.step()?;
+                has_row.then(|| (running.row().text(ENTITY_ID), running.row().text(FILE_ID)))
+            }
+            SourceRows::Derived(rows) => {
+                if self.current.is_some() {
+                    rows.pop_front();
+                }
+                rows.front().map(|row| (row.key.entity_id.clone(), row.key.file_id.clone()))
+            }
+        };
+        Ok(())
+    }
+}
+
+fn untracked_row(
+    row: &Statement,
+    schema_key: &Rc<str>,
+    viewer: &Rc<str>,
+    inherited_from: &Option<Rc<str>>,
+) -> StateRow {
+    StateRow {
+        key: Key {
+            schema_key: schema_key.clone(),
+            entity_id: row.text(ENTITY_ID),
+            file_id: row.text(FILE_ID),
+        },
+        version_id: viewer.clone(),
+        inherited_from: inherited_from.clone(),
+        plugin_key: row.text(2),
+        schema_version: row.text(3),
+        created_at: row.text(4),
+        updated_at: row.text(5),
+        snapshot: row.optional_text(6),
+        change_id: UNTRACKED.into(),
+        commit_id: UNTRACKED.into(),
+        untracked: true,
+        change_seq: None,
+    }
+}
+
+/// Without the commit's name, which takes another look.
+fn tracked_row(
+    row: &Statement,
+    schema_key: &Rc<str>,
+    viewer: &Rc<str>,
+    inherited_from: &Option<Rc<str>>,
+) -> StateRow {
+    let updated_at = row.text(CHANGE_CREATED_AT);
+    StateRow {
+        key: Key {
+            schema_key: schema_key.clone(),
+            entity_id: row.text(ENTITY_ID),
+            file_id: row.text(FILE_ID),
+        },
+        version_id: viewer.clone(),
+        inherited_from: inherited_from.clone(),
+        plugin_key: row.text(7),
+        schema_version: row.text(8),
+        created_at: row.optional_text(STORED_CREATED_AT).unwrap_or_else(|| updated_at.clone()),
+        updated_at,
+        snapshot: row.optional_text(10),
+        change_id: row.text(6),
+        commit_id: PENDING.into(),
+        untracked: false,
+        change_seq: Some(row.integer(CHANGE_SEQ)),
+    }
+}
+
+fn distinct(ids: &[Rc<str>]) -> Vec<Rc<str>> {
+    let mut ids = ids.to_vec();
+    ids.sort();
+    ids.dedup();
+    ids
+}
+
+/// Whether rows of a schema are shared by versions that start at the same commit. What says how
+/// versions and commits are is not: it belongs to the version that holds it.
+pub(crate) fn is_shared(schema_key: &str) -> bool {
+    !matches!(schema_key, "lix_version_descriptor" | "lix_version_tip" | "lix_commit")
+}
+
+/// `change_id` and `commit_id` of untracked rows.
+pub(crate) const UNTRACKED: &str = "untracked";
+/// `commit_id` of rows whose transaction is open.
+pub(crate) const PENDING: &str = "pending";
+
+const ENTITY_ID: usize = 0;
+const FILE_ID: usize = 1;
+const CHANGE_SEQ: usize = 2;
+const COMMIT_NO: usize = 3;
+const STORED_CREATED_AT: usize = 4;
+const IS_DELETED: usize = 5;
+const CHANGE_CREATED_AT: usize = 9;
+
+macro_rules! untracked {
+    ($where:literal) => {
+        concat!(
+            "select entity_id, file_id, plugin_key, schema_version, created_at, updated_at, snapshot \
+             from _lix_untracked where version_id = ?1 and schema_key = ?2 ",
+            $where,
+        )
+    };
+}
+
+macro_rules! tracked {
+    ($table:literal, $where:literal) => {
+        concat!(
+            "select s.entity_id, s.file_id, s.change_seq, s.commit_no, s.created_at, s.is_deleted, \
+             c.id, c.plugin_key, c.schema_version, c.created_at, c.snapshot from ",
+            $table,
+            " s cross join _lix_change c on c.seq = s.change_seq \
+             where s.version_id = ?1 and s.schema_key = ?2 ",
+            $where,
+        )
+    };
+}
+
+const UNTRACKED_ROW: &str = untracked!("and entity_id = ?3 and file_id = ?4");
+const UNTRACKED_ROWS: [&str; 2] =
+    [untracked!("order by entity_id, file_id"), untracked!("and entity_id = ?3 order by file_id")];
+
+const STATE_ROW: &str = tracked!("_lix_state", "and s.entity_id = ?3 and s.file_id = ?4");
+const STATE_ROW_UNTIL: &str =
+    tracked!("_lix_state", "and s.entity_id = ?3 and s.file_id = ?4 and s.commit_no <= ?5");
+const PAST_ROW: &str = tracked!(
+    "_lix_state_past",
+    "and s.entity_id = ?3 and s.file_id = ?4 and s.until_no > ?5 and s.commit_no <= ?5"
+);
+const STATE_ROWS: [&str; 2] = [
+    tracked!("_lix_state", "order by s.entity_id, s.file_id"),
+    tracked!("_lix_state", "and s.entity_id = ?3 order by s.file_id"),
+];
+const STATE_ROWS_UNTIL: [&str; 2] = [
+    tracked!("_lix_state", "and s.commit_no <= ?3 order by s.entity_id, s.file_id"),
+    tracked!("_lix_state", "and s.commit_no <= ?3 and s.entity_id = ?4 order by s.file_id"),
+];
+const PAST_ROWS: [&str; 2] = [
+    tracked!(
+        "_lix_state_past",
+        "and s.commit_no <= ?3 and s.until_no > ?3 order by s.entity_id, s.file_id"
+    ),
+    tracked!(
+        "_lix_state_past",
+        "and s.commit_no <= ?3 and s.until_no > ?3 and s.entity_id = ?4 order by s.file_id"
+    ),
+];

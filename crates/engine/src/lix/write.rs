@@ -1,12 +1,18 @@
 //! The mutation stage: one row is validated and written, with everything that follows from it.
+//!
+//! Guarantee: either the row, its change, its place in the commit and all that depends on it are
+//! written, or an error says why and the statement that asked is undone as a whole.
 
 use std::rc::Rc;
 
-use lix_engine_protocol::Result;
+use lix_engine_protocol::{Error, Reason, Result};
 use serde_json::{Map, Value};
 
-use super::Lix;
-use super::state::Key;
+use super::state::{Key, StateRow};
+use super::validation::Target;
+use super::versions::parse;
+use super::{GLOBAL, Lix};
+use crate::sqlite::Bound;
 
 /// A row to insert or update.
 #[derive(Clone, Debug)]
@@ -29,15 +35,256 @@ pub(crate) enum WriteKind {
 
 impl Lix {
     /// Validates and writes a row (chapters 11 and 12 of the data model).
-    pub(crate) fn write(&self, write: Write) -> Result<()> {
-        let _ = write;
-        todo!()
+    pub(crate) fn write(self: &Rc<Self>, write: Write) -> Result<()> {
+        let Write { kind, version_id, key, plugin_key, schema_version, snapshot, untracked } = &write;
+        let parts = [&key.entity_id, &key.schema_key, &key.file_id, plugin_key, schema_version];
+        if parts.iter().any(|part| part.is_empty()) {
+            return Err(missing_fields());
+        }
+        if version_id.is_empty() {
+            let message = "version_id is required for state mutation";
+            return Err(Error::new(Reason::Validation, message));
+        }
+        self.before_writing()?;
+        self.validate(&Target { kind: *kind, version_id, key, schema_version, untracked: *untracked }, snapshot)?;
+        let text: Rc<str> = Value::Object(snapshot.clone()).to_string().into();
+        let created_at = self.ids.timestamp();
+        let starts_line = &*key.schema_key == "lix_version_tip" && !untracked;
+        if starts_line {
+            return self.write_tip(&write, &text, &created_at);
+        }
+        if *untracked {
+            self.put_untracked(&write, &text, &created_at)?;
+            self.touched(version_id, key);
+        } else {
+            let seq =
+                self.put_change(version_id, key, plugin_key, schema_version, Some(&text), &created_at)?;
+            self.uncover(version_id, key)?;
+            self.after_change(version_id, key, seq)?;
+        }
+        self.index(key, schema_version, snapshot)?;
+        self.after_write(key, Some(snapshot))
     }
 
     /// Deletes what a version sees under a key: an untracked row uncovers what is below, a row of
     /// its own or an inherited one gets a tombstone. Nothing there is an error.
-    pub(crate) fn delete(&self, version_id: &str, key: &Key) -> Result<()> {
-        let _ = (version_id, key);
-        todo!()
+    pub(crate) fn delete(self: &Rc<Self>, version_id: &str, key: &Key) -> Result<()> {
+        self.before_writing()?;
+        let Some(row) = self.get(version_id, key)? else {
+            self.known_version(version_id)?;
+            let message = format!("Entity deletion failed: there is no row for '{}'", key.entity_id);
+            return Err(Error::new(Reason::Validation, message).subject(&*key.entity_id));
+        };
+        if row.untracked {
+            return self.delete_untracked(version_id, key, &row);
+        }
+        self.known_version(version_id)?;
+        self.validate_delete(version_id, &row)?;
+        let created_at = self.ids.timestamp();
+        let seq = self.put_change(
+            version_id,
+            key,
+            &row.plugin_key,
+            &row.schema_version,
+            None,
+            &created_at,
+        )?;
+        self.after_change(version_id, key, seq)?;
+        self.after_write(key, None)
     }
+
+    /// Writes a change into the version's pending commit. A key that was written before in the same
+    /// transaction keeps its place there and gets another change instead.
+    fn put_change(
+        &self,
+        version_id: &str,
+        key: &Key,
+        plugin_key: &str,
+        schema_version: &str,
+        snapshot: Option<&str>,
+        created_at: &str,
+    ) -> Result<i64> {
+        let no = self.open_commit(version_id)?;
+        let id = self.ids.uuid_v7();
+        let staged = self.staged(version_id, key, no)?;
+        let seq = match staged {
+            Some(seq) => {
+                self.sql.run(
+                    "update _lix_change set id = ?2, schema_version = ?3, plugin_key = ?4, created_at = ?5, snapshot = ?6
+                     where seq = ?1",
+                    &[
+                        Bound::Integer(seq),
+                        Bound::Text(&id),
+                        Bound::Text(schema_version),
+                        Bound::Text(plugin_key),
+                        Bound::Text(created_at),
+                        snapshot.map_or(Bound::Null, Bound::Text),
+                    ],
+                )?;
+                seq
+            }
+            None => {
+                let seq =
+                    self.insert_change_as(&id, created_at, key, plugin_key, schema_version, snapshot)?;
+                self.add_to_commit(no, seq)?;
+                seq
+            }
+        };
+        self.apply(version_id, key, seq, no, snapshot.is_none())?;
+        Ok(seq)
+    }
+
+    /// The change that this transaction wrote under a key.
+    fn staged(&self, version_id: &str, key: &Key, no: i64) -> Result<Option<i64>> {
+        let sql = "select change_seq from _lix_state
+                   where version_id = ?1 and schema_key = ?2 and entity_id = ?3 and file_id = ?4 and commit_no = ?5";
+        let params = [
+            Bound::Text(version_id),
+            Bound::Text(&key.schema_key),
+            Bound::Text(&key.entity_id),
+            Bound::Text(&key.file_id),
+            Bound::Integer(no),
+        ];
+        self.sql.first(sql, &params, |row| row.integer(0))
+    }
+
+    fn put_untracked(&self, write: &Write, snapshot: &str, now: &str) -> Result<()> {
+        self.sql.run(
+            "insert into _lix_untracked
+               (version_id, schema_key, entity_id, file_id, plugin_key, schema_version, created_at, updated_at, snapshot)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8)
+             on conflict do update set plugin_key = ?5, schema_version = ?6, updated_at = ?7, snapshot = ?8,
+               created_at = iif(snapshot is null, ?7, created_at)",
+            &[
+                Bound::Text(&write.version_id),
+                Bound::Text(&write.key.schema_key),
+                Bound::Text(&write.key.entity_id),
+                Bound::Text(&write.key.file_id),
+                Bound::Text(&write.plugin_key),
+                Bound::Text(&write.schema_version),
+                Bound::Text(now),
+                Bound::Text(snapshot),
+            ],
+        )?;
+        self.note_untracked(&write.version_id, &write.key.schema_key);
+        Ok(())
+    }
+
+    /// An untracked row of the version itself goes; over an inherited one, or over nothing of its
+    /// own, a tombstone hides what others have.
+    fn delete_untracked(self: &Rc<Self>, version_id: &str, key: &Key, row: &StateRow) -> Result<()> {
+        if row.inherited_from.is_none() {
+            self.remove_untracked(version_id, key)?;
+        } else {
+            let now = self.ids.timestamp();
+            self.sql.run(
+                "insert into _lix_untracked
+                   (version_id, schema_key, entity_id, file_id, plugin_key, schema_version, created_at, updated_at, snapshot)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, null)",
+                &[
+                    Bound::Text(version_id),
+                    Bound::Text(&key.schema_key),
+                    Bound::Text(&key.entity_id),
+                    Bound::Text(&key.file_id),
+                    Bound::Text(&row.plugin_key),
+                    Bound::Text(&row.schema_version),
+                    Bound::Text(&now),
+                ],
+            )?;
+            self.note_untracked(&version_id.into(), &key.schema_key);
+        }
+        self.touched(version_id, key);
+        self.after_write(key, None)
+    }
+
+    /// A tracked write takes the place of an untracked row.
+    pub(crate) fn uncover(&self, version_id: &str, key: &Key) -> Result<()> {
+        match self.has_untracked(version_id, &key.schema_key)? {
+            true => self.remove_untracked(version_id, key),
+            false => Ok(()),
+        }
+    }
+
+    fn remove_untracked(&self, version_id: &str, key: &Key) -> Result<()> {
+        self.sql.run(
+            "delete from _lix_untracked
+             where version_id = ?1 and schema_key = ?2 and entity_id = ?3 and file_id = ?4",
+            &[
+                Bound::Text(version_id),
+                Bound::Text(&key.schema_key),
+                Bound::Text(&key.entity_id),
+                Bound::Text(&key.file_id),
+            ],
+        )
+    }
+
+    /// The tip of a new version says where its line begins. Later on commits move it, nobody else.
+    fn write_tip(self: &Rc<Self>, write: &Write, text: &str, now: &str) -> Result<()> {
+        let id = &write.key.entity_id;
+        let refuse = |message: String| Err(Error::new(Reason::Validation, message).subject(&**id));
+        if &*write.version_id != GLOBAL {
+            return refuse(format!("The tip of version '{id}' belongs to the version 'global'"));
+        }
+        if self.own(GLOBAL, &write.key)?.is_some_and(|own| !own.is_deleted) {
+            return refuse(format!("The tip of version '{id}' moves with its commits; use lix_transition"));
+        }
+        let commit_id = write.snapshot.get("commit_id").and_then(Value::as_str).unwrap_or_default();
+        let Some(no) = self.commit_no(commit_id)? else {
+            return refuse(format!("Commit with id '{commit_id}' does not exist"));
+        };
+        let sql = "select 1 from _lix_state where version_id = ?1
+                   union all select 1 from _lix_base where version_id = ?1 limit 1";
+        if self.sql.first(sql, &[Bound::Text(id)], |_| ())?.is_some() {
+            return refuse(format!("The id '{id}' belonged to a version that was deleted"));
+        }
+        self.start_line(id, commit_id)?;
+        let seq = self.put_change(
+            GLOBAL,
+            &write.key,
+            &write.plugin_key,
+            &write.schema_version,
+            Some(text),
+            now,
+        )?;
+        self.after_change(GLOBAL, &write.key, seq)?;
+        self.note_tip(id, &commit_id.into(), no);
+        self.after_write(&write.key, Some(&write.snapshot))
+    }
+
+    /// What a change of the engine's own entities means for the tables beside the state.
+    pub(crate) fn after_change(&self, version_id: &str, key: &Key, seq: i64) -> Result<()> {
+        match &*key.schema_key {
+            "lix_commit" => {
+                let change = self.change(seq)?;
+                let snapshot = change.snapshot.as_deref().map(|text| parse(Some(text)));
+                self.put_commit(&key.entity_id, seq, snapshot.as_ref(), &change.created_at)?;
+            }
+            "lix_version_descriptor" | "lix_version_tip" if version_id == GLOBAL => {
+                self.known.forget_versions();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What a write means for what is kept in memory.
+    fn after_write(self: &Rc<Self>, key: &Key, snapshot: Option<&Map<String, Value>>) -> Result<()> {
+        match &*key.schema_key {
+            "lix_active_version" => self.known.forget_active(),
+            "lix_active_account" => {
+                self.accounts.take();
+            }
+            "lix_stored_schema" => self.schemas_changed(snapshot.and_then(|map| map.get("value")))?,
+            "lix_key_value" if matches!(&*key.entity_id, "lix_deterministic_mode" | "lix_id") => {
+                self.load_mode()?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn missing_fields() -> Error {
+    let message = "Missing required fields for state mutation";
+    Error::new(Reason::Validation, message)
 }
