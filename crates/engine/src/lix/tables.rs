@@ -19,7 +19,7 @@ mod view;
 use std::rc::{Rc, Weak};
 
 use lix_engine_protocol::Result;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::schemas::builtin::{self, Builtin, ViewKind};
 use super::{Lix, json};
@@ -66,7 +66,7 @@ pub(crate) fn register_stored(
     lix: &Rc<Lix>,
     link: &Link,
     transaction: &Rc<dyn Transaction>,
-    document: &Map<String, Value>,
+    document: &Value,
 ) -> Result<()> {
     let Some(shape) = Shape::of(document, None) else { return Ok(()) };
     let name = shape.schema_key.to_string();
@@ -97,11 +97,8 @@ fn generated() -> impl Iterator<Item = &'static Builtin> {
 }
 
 fn shape(builtin: &'static Builtin) -> Shape {
-    match json::parse(builtin.document) {
-        Ok(Value::Object(document)) => Shape::of(&document, Some(builtin)),
-        _ => None,
-    }
-    .expect("our own schemas have primary keys")
+    let document = json::parse(builtin.document).expect("our own schemas are JSON");
+    Shape::of(&document, Some(builtin)).expect("our own schemas have primary keys")
 }
 
 /// A stored schema may call its tables so: nothing of ours or of SQLite's is hidden by them.

@@ -32,10 +32,7 @@ pub(super) struct Shape {
 
 impl Shape {
     /// None: the schema has no primary key, or its document is not one of a schema.
-    pub(super) fn of(
-        document: &Map<String, Value>,
-        builtin: Option<&'static Builtin>,
-    ) -> Option<Self> {
+    pub(super) fn of(document: &Value, builtin: Option<&'static Builtin>) -> Option<Self> {
         let properties: Vec<Property> = document
             .get("properties")?
             .as_object()?

@@ -57,7 +57,7 @@ impl Writer for States {
         let Some(content) = content else {
             return no_content(lix, &version_id, &key);
         };
-        lix.write(complete(Write {
+        lix.write(Write {
             kind: WriteKind::Insert,
             version_id,
             key,
@@ -65,7 +65,7 @@ impl Writer for States {
             schema_version: text(Column::SchemaVersion)?,
             snapshot: content,
             untracked: row.given(Column::Untracked).and_then(flag).unwrap_or(false),
-        })?)
+        })
     }
 
     fn update(&self, lix: &Rc<Lix>, old: Row, row: NewRow<'_>) -> Result<()> {
@@ -102,15 +102,7 @@ impl Writer for States {
                 None => state.untracked,
             },
         };
-        replace(lix, (&state.version_id, &state.key), complete(new)?)
-    }
-}
-
-/// Entities have a schema version; all other fields are the business of the write itself.
-fn complete(write: Write) -> Result<Write> {
-    match &*write.schema_version {
-        "" => Err(invalid("Missing required fields for state mutation: schema_version")),
-        _ => Ok(write),
+        replace(lix, (&state.version_id, &state.key), new)
     }
 }
 

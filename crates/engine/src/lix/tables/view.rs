@@ -4,6 +4,7 @@
 use std::rc::{Rc, Weak};
 
 use lix_engine_protocol::{Error, Reason, Result};
+use serde_json::Value;
 
 use super::key;
 use super::layout::{Column, Layout, Row};
@@ -78,7 +79,7 @@ impl<'a> NewRow<'a> {
 }
 
 /// Writes what an UPDATE made of a row: in its place, or elsewhere if what names it was changed.
-pub(super) fn replace(lix: &Lix, old: (&str, &Key), mut new: Write) -> Result<()> {
+pub(super) fn replace(lix: &Rc<Lix>, old: (&str, &Key), mut new: Write) -> Result<()> {
     new.kind = WriteKind::Update;
     if (&*new.version_id, &new.key) != old {
         lix.delete(old.0, old.1)?;
@@ -201,14 +202,36 @@ impl vtab::Rows for Rows {
 }
 
 impl Rows {
-    /// The entities that may have one of these primary keys; none: anyone.
+    /// The entities that may have one of these primary keys; none: any.
     fn entity_ids(
         &self,
-        _lix: &Lix,
-        _schema_key: &str,
+        lix: &Lix,
+        schema_key: &str,
         key: &[Vec<Rc<str>>],
     ) -> Result<Option<Vec<Rc<str>>>> {
-        Ok(join_keys(key))
+        let Some(mut ids) = join_keys(key) else { return Ok(None) };
+        // Entities that were written through `state` may have whatever id.
+        let names: Vec<Rc<str>> =
+            self.key.iter().map(|part| self.layout.properties[*part].name.clone()).collect();
+        let mut values: Vec<Vec<Value>> = vec![vec![]];
+        for texts in key {
+            let longer = values.iter().flat_map(|value| {
+                texts.iter().map(|text| {
+                    let part = Value::from(&**text);
+                    value.iter().cloned().chain([part]).collect()
+                })
+            });
+            values = longer.collect();
+        }
+        for value in values {
+            let value: Vec<&Value> = value.iter().collect();
+            for Key { entity_id, .. } in lix.lookup(schema_key, &names, &value)? {
+                if !ids.contains(&entity_id) {
+                    ids.push(entity_id);
+                }
+            }
+        }
+        Ok(Some(ids))
     }
 }
 
