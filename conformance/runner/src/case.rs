@@ -262,6 +262,11 @@ fn check_init(init: &schema::Init) -> Vec<String> {
     let mut faults = Vec::new();
     faults.extend(named("OpenMode", &init.open_mode));
     faults.extend(named("Durability", &init.durability));
+    for given in init.lix.iter().flat_map(|lix| &lix.key_values) {
+        if given.value.is_some() == given.value_json.is_some() {
+            faults.push(format!("the key value {:?} has one value or value_json", given.key));
+        }
+    }
     if let Some(storage) = &init.storage
         && storage.kind != "TEST"
         && !storage.kind.contains("${")

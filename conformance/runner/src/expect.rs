@@ -660,6 +660,11 @@ fn check_opened(
     {
         wrong.push(format!("storage {storage}"));
     }
+    if let Some(version) = &wanted.schema_version
+        && version != init.text("schema_version")
+    {
+        wrong.push(format!("schema_version {version:?}"));
+    }
     if wanted.restored.is_some_and(|flag| flag != init.flag("restored")) {
         wrong.push(format!("restored {}", !init.flag("restored")));
     }
@@ -761,9 +766,13 @@ fn sound_header(image: &[u8]) -> Result<(), String> {
 fn event_matches(wanted: &EventMatch, event: &DynamicMessage, vars: &Vars) -> Result<bool, String> {
     if let Some(commit_seq) = &wanted.commit {
         let commit_seq = int_from_json(&json_of(commit_seq), vars)?;
-        return Ok(event
-            .msg("commit")
-            .is_some_and(|commit| commit.int("commit_seq") == commit_seq));
+        let Some(commit) = event.msg("commit") else { return Ok(false) };
+        return Ok(commit.int("commit_seq") == commit_seq
+            && wanted.truncated.is_none_or(|truncated| truncated == commit.flag("truncated"))
+            && match &wanted.rows {
+                Some(rows) => commit_rows_match(&json_of_list(rows), commit, vars)?,
+                None => true,
+            });
     }
     if !wanted.autosave.is_empty() {
         let Some(autosave) = event.msg("autosave") else {
@@ -790,9 +799,43 @@ fn event_matches(wanted: &EventMatch, event: &DynamicMessage, vars: &Vars) -> Re
     Err("an event without a kind is expected".to_owned())
 }
 
+/// The columns and rows of a commit event; none if it lists none.
+fn commit_rows(commit: &DynamicMessage) -> Option<(Vec<String>, Vec<Vec<Cell>>)> {
+    let rows = crate::batch::decode(commit.msg("changes")?).ok()?;
+    let name = |column: &Value| column.as_message().map(|column| column.text("name").to_owned());
+    Some((commit.items("columns").iter().filter_map(name).collect(), rows))
+}
+
+fn commit_rows_match(
+    wanted: &[Json],
+    commit: &DynamicMessage,
+    vars: &Vars,
+) -> Result<bool, String> {
+    let Some((columns, rows)) = commit_rows(commit) else { return Ok(false) };
+    let mut same = wanted.len() == rows.len();
+    for (wanted, row) in wanted.iter().zip(&rows) {
+        let Json::Object(members) = wanted else {
+            return Err(format!("{wanted} is no row of a commit event"));
+        };
+        for (name, cell) in members {
+            let pattern = Pattern::from_json(cell, vars)?;
+            let column = columns.iter().position(|column| column == name);
+            same &= column.is_some_and(|column| pattern.matches(&row[column]));
+        }
+    }
+    Ok(same)
+}
+
 fn event_json(event: &DynamicMessage) -> Json {
     if let Some(commit) = event.msg("commit") {
-        return json!({ "commit": commit.int("commit_seq").to_string() });
+        let mut json = json!({ "commit": commit.int("commit_seq").to_string() });
+        if let Some((columns, rows)) = commit_rows(commit) {
+            let row = |cells: &Vec<Cell>| -> Json {
+                columns.iter().cloned().zip(cells.iter().map(Cell::to_json)).collect()
+            };
+            json["rows"] = rows.iter().map(row).collect();
+        }
+        return json;
     }
     if let Some(autosave) = event.msg("autosave") {
         return json!({
@@ -1078,6 +1121,20 @@ mod tests {
         assert!(!same(json!([{"commit": "1"}]), &[commit(1), commit(2)]));
         assert!(!same(json!([{"commit": "2"}, {"commit": "1"}]), &[commit(1), commit(2)]));
         assert!(!same(json!([{"autosave": "SAVED"}]), &[commit(1)]));
+        assert!(!same(json!([{"commit": 1, "rows": []}]), &[commit(1)]), "nothing is listed");
+        let listing = proto::from_json(
+            "Event",
+            &json!({"commit": {"commit_seq": "1", "columns": [{"name": "a"}, {"name": "b"}], "changes": {
+                "row_count": 1,
+                "columns": [{"uniform": 3, "text": "eA==", "len_width": 1, "lens": "AQ=="}, {"uniform": 1}],
+            }}}),
+        )
+        .unwrap();
+        let lists =
+            |rows: Json| same(json!([{"commit": 1, "rows": rows}]), std::slice::from_ref(&listing));
+        assert!(lists(json!([{"a": {"text": "x"}, "b": null}])) && lists(json!([{}])));
+        assert!(!lists(json!([{"a": {"text": "y"}}])) && !lists(json!([{"c": null}])));
+        assert!(!lists(json!([])) && !lists(json!([{}, {}])));
     }
 
     #[test]

@@ -260,6 +260,22 @@ impl Context<'_> {
         if !init.open_mode.is_empty() {
             out["open_mode"] = json!(proto::enum_number("OpenMode", &init.open_mode)?);
         }
+        if let Some(lix) = &init.lix {
+            let mut key_values = Vec::new();
+            for given in &lix.key_values {
+                let value = match &given.value_json {
+                    Some(text) => self.vars.fill(text)?,
+                    None => given.value.as_ref().map(json_of).unwrap_or_default().to_string(),
+                };
+                key_values.push(json!({
+                    "key": given.key,
+                    "value_json": value,
+                    "version_id": self.vars.fill(&given.version_id)?,
+                    "untracked": given.untracked,
+                }));
+            }
+            out["lix"] = json!({ "key_values": key_values });
+        }
         if !init.durability.is_empty() {
             out["durability"] = json!(proto::enum_number("Durability", &init.durability)?);
         }

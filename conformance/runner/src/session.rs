@@ -45,6 +45,8 @@ pub struct Session {
     /// commit_seq of the last answer that did not overtake.
     answered_seq: u64,
     strict: bool,
+    /// CommitDetail, as asked for.
+    commit_detail: i128,
     autosave: Autosave,
     /// commit_seq of the last SAVED event.
     told_saved: u64,
@@ -137,6 +139,7 @@ impl Session {
             state: (0, 0),
             answered_seq: 0,
             strict: false,
+            commit_detail: 0,
             autosave: Autosave::Idle,
             told_saved: 0,
             cursors: BTreeMap::new(),
@@ -410,6 +413,7 @@ impl Session {
             ));
         }
         if let Some(commit) = event.msg("commit") {
+            self.check_commit_rows(commit);
             let commit_seq = commit.int("commit_seq") as u64;
             if commit_seq != self.event_commit_seq + 1 {
                 self.breach(format!(
@@ -729,6 +733,9 @@ impl Session {
             .and_then(|asked| asked.msg("events"))
             .map(|events| events.items("kinds").iter().filter_map(Value::as_enum_number).collect())
             .unwrap_or_default();
+        self.commit_detail = asked
+            .and_then(|asked| asked.msg("events"))
+            .map_or(0, |events| events.int("commit_detail"));
         self.strict = asked.is_some_and(|asked| asked.int("durability") == DURABILITY_STRICT)
             && init.int("storage") != STORAGE_MEMORY;
         // What the first save had to say; events are counted from init on.
@@ -886,6 +893,38 @@ impl Session {
                 }
                 None
             }
+        }
+    }
+
+    /// Columns and rows of a commit event are those that were asked for.
+    fn check_commit_rows(&mut self, commit: &DynamicMessage) {
+        let columns: &[&str] = match self.commit_detail {
+            COMMIT_DETAIL_KEYS => &COMMIT_COLUMNS[..COMMIT_COLUMNS.len() - 1],
+            COMMIT_DETAIL_VALUES => &COMMIT_COLUMNS,
+            _ => &[],
+        };
+        let found: Vec<String> = commit
+            .items("columns")
+            .iter()
+            .filter_map(Value::as_message)
+            .map(|column| {
+                if column.has_field_by_name("decl_type") {
+                    format!("{} with a type", column.text("name"))
+                } else {
+                    column.text("name").to_owned()
+                }
+            })
+            .collect();
+        if found != columns {
+            self.breach(format!("a commit event has the columns {found:?}, not {columns:?}"));
+        }
+        match commit.msg("changes") {
+            Some(batch) if !columns.is_empty() => {
+                self.check_batch(Some(batch), columns.len());
+            }
+            Some(_) => self.breach("a commit event lists rows, which nobody asked for".to_owned()),
+            None if columns.is_empty() => {}
+            None => self.breach("a commit event lists no rows".to_owned()),
         }
     }
 
@@ -1056,6 +1095,23 @@ static REGISTRY: LazyLock<BTreeMap<String, Registered>> = LazyLock::new(|| {
 const CODE_STORAGE: i128 = 9;
 const STORAGE_MEMORY: i128 = 1;
 const DURABILITY_STRICT: i128 = 2;
+const COMMIT_DETAIL_KEYS: i128 = 2;
+const COMMIT_DETAIL_VALUES: i128 = 3;
+
+/// Of a commit event with values; with keys all but the last.
+const COMMIT_COLUMNS: [&str; 11] = [
+    "id",
+    "entity_id",
+    "schema_key",
+    "schema_version",
+    "file_id",
+    "plugin_key",
+    "created_at",
+    "version_id",
+    "commit_id",
+    "untracked",
+    "snapshot_content",
+];
 const MODE_NONE: i128 = 2;
 const MODE_CURSOR: i128 = 3;
 const BATCH_CONTINUE: i128 = 2;
