@@ -1126,7 +1126,7 @@ mod tests {
             "Event",
             &json!({"commit": {"commit_seq": "1", "columns": [{"name": "a"}, {"name": "b"}], "changes": {
                 "row_count": 1,
-                "columns": [{"uniform": 3, "text": "eA==", "len_width": 1, "lens": "AQ=="}, {"uniform": 1}],
+                "columns": [{"uniform": 4, "text": "eA==", "len_width": 1, "lens": "AQ=="}, {"uniform": 1}],
             }}}),
         )
         .unwrap();
