@@ -621,6 +621,7 @@ function encodeInit(id: number, options: InitOptions): Envelope {
     durability: oneOf("durability", options.durability ?? "relaxed", DURABILITIES) === "strict" ? Durability.STRICT : Durability.RELAXED,
     autosave: { disabled, debounceMs: uint32("autosave.debounceMs", debounceMs), maxDelayMs: uint32("autosave.maxDelayMs", maxDelayMs) },
     seed: image ? { case: "imageAttachment", value: 0 } : { case: undefined },
+    ...(options.lix && { lix: {} }),
     hostName: HOST_NAME,
     hostVersion: HOST_VERSION,
   })

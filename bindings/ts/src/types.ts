@@ -328,6 +328,12 @@ export interface InitOptions {
    * being reloaded; 0 does not wait.
    */
   busyWaitMs?: number | undefined
+  /**
+   * The database is to be a *lix*, under change control: every write to its state is a change in a commit,
+   * and versions, history and merges are SQL (docs/sql-reference.md). New or plain content is made one.
+   * Content that is a lix is opened as one without being asked for; see {@link InitResult.schemaVersion}.
+   */
+  lix?: boolean | undefined
   /** Which events are sent. Default: none but `closed`. */
   events?: readonly EventKind[] | undefined
   /** The integer policy of calls that do not name one. Default `"auto"`. */
@@ -352,14 +358,14 @@ export interface AutosaveOptions {
 /** Optional abilities an engine may announce. Open: a newer engine may have more. */
 export type Capability =
   | "PERSISTENCE" | "AUTOSAVE" | "CURSORS" | "NAMED_PARAMS" | "BULK_BIND" | "SCOPES" | "CANCEL_RUNNING"
-  | "PLUGINS_ESM" | "PLUGINS_WASM" | "PLUGINS_BUILTIN" | "MANUAL_CLOCK" | "FAULTS"
+  | "PLUGINS_ESM" | "PLUGINS_WASM" | "PLUGINS_BUILTIN" | "MANUAL_CLOCK" | "FAULTS" | "CHANGE_CONTROL"
 
 /** The answer to `init`. */
 export interface InitResult {
   readonly engineName: string
   readonly engineVersion: string
   readonly sqliteVersion: string
-  /** Absent until the engine has a schema of its own. */
+  /** Of the engine's own tables; there exactly if the database is a lix. */
   readonly schemaVersion?: string
   readonly capabilities: {
     readonly persistence: "memory" | "opfs" | "file"

@@ -29,6 +29,9 @@ test("init says where, how and how long to wait", async () => {
   assert.deepEqual([all.openMode, all.durability, all.events?.kinds], [OpenMode.REPLACE, Durability.STRICT, [EventKind.COMMIT, EventKind.AUTOSAVE]])
   assert.deepEqual([all.autosave?.disabled, all.autosave?.debounceMs, all.autosave?.maxDelayMs], [true, 1, 2])
 
+  assert.deepEqual([plain.lix, (await asked({ lix: false })).lix], [undefined, undefined])
+  assert.deepEqual((await asked({ lix: true })).lix?.keyValues, [])
+
   const strict = await asked({ storage: "opfs", path: "c", durability: "strict" })
   assert.deepEqual(strict.events?.kinds, [], "answers tell all")
 
