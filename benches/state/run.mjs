@@ -45,7 +45,7 @@ const PEERS = { sdk17: "0.17.0", sdk05: "0.5.1" }
 // 0.5.1 fails beyond some 500 changed rows in one commit, and takes minutes for long histories.
 const FEW = flags.quick ? 20 : 100
 const FEW_INSERTS = flags.quick ? 20 : 300
-const FEW_COMMITS = flags.quick ? 3 : 8
+const FEW_COMMITS = flags.quick ? 3 : 20
 const SMALL = flags.quick ? 100 : 1_000
 const LARGE = flags.quick ? 2_000 : 100_000
 const LARGEST = flags.quick ? 5_000 : 1_000_000
@@ -84,6 +84,8 @@ async function opening() {
 
   const existing = async (all, size) => {
     for (const who of all) {
+      await page.bench("close", who)
+      await page.bench("open", who)
       await page.bench("fill", who, { to: size, each: EACH[who] })
       await page.bench("keepImage", who)
     }
@@ -91,17 +93,8 @@ async function opening() {
     lines(`open existing, ${entities(size)}`, "ms", samples, { targets: SINGLE })
   }
   await existing(names("ours", "sdk05"), SMALL)
-  await filledFrom(page, names("ours", "sdk17"), SMALL)
   await existing(names("ours", "sdk17"), LARGE)
   await page.close()
-
-  /** `existing` fills from the start, so those that have something begin anew. */
-  async function filledFrom(page, all) {
-    for (const who of all) {
-      await page.bench("close", who)
-      await page.bench("open", who)
-    }
-  }
 }
 
 /** One statement, awaited, in a lix of a thousand. */
@@ -180,9 +173,11 @@ async function history() {
 async function versions() {
   const all = names("ours", "sdk17", "sdk05")
   const page = await filled(all, SMALL)
-  const timesOf = (who) => ({ times: who === "sdk05" ? 2 : 10 })
-  lines("create version", "ms", await turns(page, all, "createVersion", timesOf, { warmUps: 1, repetitions: 7 }), { targets: SINGLE, below: 5 })
-  lines("switch version", "ms", await turns(page, all, "switches", timesOf, { warmUps: 1, repetitions: 7 }), { targets: SINGLE, below: 5 })
+  const measure = (workload, options = {}) =>
+    turns(page, all, workload, (who) => ({ times: who === "sdk05" ? 2 : 10, ...options }), { warmUps: 1, repetitions: 7 })
+  lines("create version", "ms", await measure("createVersion"), { targets: SINGLE, below: 5 })
+  lines("switch version", "ms", await measure("switches"), { targets: SINGLE, below: 5 })
+  lines("switch version, to the first read", "ms", await measure("switches", { key: "key 17" }), { targets: SINGLE })
   await page.close()
 
   const changed = async (all, size, repetitions, below) => {

@@ -122,12 +122,15 @@ export function createWorkloads(implementations) {
       return { ms: await timeEach(Array(times).fill(), () => lix.createVersion(`version ${++serial}`)) }
     },
 
-    /** To another version and back. */
-    async switches({ lix }, { times }) {
+    /** To another version and back; with `key`, to the answer of a read by key. */
+    async switches({ lix }, { times, key }) {
       const here = await lix.activeVersion()
       const there = await lix.createVersion(`version ${++serial}`)
       const turns = Array.from({ length: times }, () => [there, here]).flat()
-      const ms = await timeEach(turns, (id) => lix.switchTo(id))
+      const ms = await timeEach(turns, async (id) => {
+        await lix.switchTo(id)
+        if (key) await lix.read(key)
+      })
       expect(await lix.activeVersion(), here)
       return { ms }
     },
