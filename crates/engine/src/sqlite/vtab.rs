@@ -47,8 +47,7 @@ pub(crate) trait Table {
     }
 
     /// Writes one row.
-    fn update(&self, change: Change<'_>) -> Result<()> {
-        drop(change);
+    fn update(&self, _change: Change<'_>) -> Result<()> {
         unreachable!("SQLite writes to writable tables only")
     }
 }
@@ -227,9 +226,9 @@ pub(crate) enum Distinct {
     /// GROUP BY: equal rows next to each other are enough.
     Grouped,
     /// DISTINCT: as `Grouped`, and of equal rows one is enough.
-    Distinct,
+    OneOfEach,
     /// DISTINCT and ORDER BY: in order, and of equal rows one is enough.
-    OrderedDistinct,
+    OrderedOneOfEach,
 }
 
 impl Plan<'_> {
@@ -307,8 +306,8 @@ impl Plan<'_> {
         // SAFETY: SQLite is asking about `info`.
         match unsafe { ffi::sqlite3_vtab_distinct(self.raw()) } {
             1 => Distinct::Grouped,
-            2 => Distinct::Distinct,
-            3 => Distinct::OrderedDistinct,
+            2 => Distinct::OneOfEach,
+            3 => Distinct::OrderedOneOfEach,
             _ => Distinct::Ordered,
         }
     }
@@ -838,32 +837,40 @@ unsafe extern "C" fn sync(instance: *mut ffi::sqlite3_vtab) -> c_int {
 
 unsafe extern "C" fn commit(instance: *mut ffi::sqlite3_vtab) -> c_int {
     // SAFETY: as above.
-    unsafe { guard(instance, |module| told(module.transaction.commit())) }
+    unsafe { tell(instance, |transaction| transaction.commit()) }
 }
 
 unsafe extern "C" fn rollback(instance: *mut ffi::sqlite3_vtab) -> c_int {
     // SAFETY: as above.
-    unsafe { guard(instance, |module| told(module.transaction.rollback())) }
+    unsafe { tell(instance, |transaction| transaction.rollback()) }
 }
 
 unsafe extern "C" fn savepoint(instance: *mut ffi::sqlite3_vtab, number: c_int) -> c_int {
     // SAFETY: as above.
-    unsafe { guard(instance, |module| told(module.transaction.savepoint(number))) }
+    unsafe { tell(instance, |transaction| transaction.savepoint(number)) }
 }
 
 unsafe extern "C" fn release(instance: *mut ffi::sqlite3_vtab, number: c_int) -> c_int {
     // SAFETY: as above.
-    unsafe { guard(instance, |module| told(module.transaction.release(number))) }
+    unsafe { tell(instance, |transaction| transaction.release(number)) }
 }
 
 unsafe extern "C" fn rollback_to(instance: *mut ffi::sqlite3_vtab, number: c_int) -> c_int {
     // SAFETY: as above.
-    unsafe { guard(instance, |module| told(module.transaction.rollback_to(number))) }
+    unsafe { tell(instance, |transaction| transaction.rollback_to(number)) }
 }
 
-/// These cannot fail.
-fn told(_: ()) -> Result<()> {
-    Ok(())
+/// Tells what cannot be refused.
+///
+/// SAFETY: as for [`guard`].
+unsafe fn tell(instance: *mut ffi::sqlite3_vtab, what: impl FnOnce(&dyn Transaction)) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard(instance, |module| {
+            what(&*module.transaction);
+            Ok(())
+        })
+    }
 }
 
 fn lowercase(name: &str) -> Box<[u8]> {
