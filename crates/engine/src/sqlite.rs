@@ -266,7 +266,11 @@ impl Link {
                 offset: u32::try_from(ffi::sqlite3_error_offset(db)).ok(),
                 preparing,
                 timed_out: self.hooks.timed_out.get(),
-                cause: self.hooks.failure(&message).map(Box::new),
+                cause: self
+                    .hooks
+                    .failure(&message)
+                    .or_else(|| self.hooks.unmodifiable(&message))
+                    .map(Box::new),
                 message,
             }
         }
@@ -274,6 +278,15 @@ impl Link {
 }
 
 impl Hooks {
+    /// SQLite says that a virtual table cannot be written to: if it is the engine's, the error that
+    /// writing to any computed table is.
+    fn unmodifiable(&self, message: &str) -> Option<Error> {
+        let table = message.strip_prefix("table ")?.strip_suffix(" may not be modified")?;
+        let is_ours = self.tables.borrow().contains(table.to_ascii_lowercase().as_bytes());
+        let message = format!("cannot modify {table} because it is a view");
+        is_ours.then(|| Error::new(Reason::ReadOnly, message).subject(table))
+    }
+
     /// Rows changed by any statement.
     fn total_changes(&self) -> u64 {
         // SAFETY: here and below, the connection is open.

@@ -25,12 +25,6 @@ impl From<Report> for Error {
         if let Some(cause) = report.cause.take() {
             return caused_by(*cause, report.code);
         }
-        if let Some(table) = unmodifiable(&report) {
-            let message = format!("cannot modify {table} because it is a view");
-            let mut error = Error::new(Reason::ReadOnly, message).subject(table);
-            (error.sqlite_code, error.sqlite_extended_code) = (primary, report.code);
-            return error;
-        }
         let reason = match (primary, report.code) {
             (ffi::SQLITE_INTERRUPT, _) if report.timed_out => Reason::Timeout,
             (ffi::SQLITE_ERROR, _) => {
@@ -53,13 +47,6 @@ impl From<Report> for Error {
             _ => error,
         }
     }
-}
-
-/// The virtual table that a statement would write to although it can only be read.
-fn unmodifiable(report: &Report) -> Option<&str> {
-    let table = report.message.strip_prefix("table ")?.strip_suffix(" may not be modified")?;
-    (report.preparing && report.code == ffi::SQLITE_ERROR && !table.starts_with("sqlite_"))
-        .then_some(table)
 }
 
 /// An error from within is what it was, except that it was SQLite that failed.

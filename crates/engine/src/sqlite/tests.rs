@@ -725,6 +725,14 @@ fn the_engines_own_tables_are_read_only() {
         assert_eq!(error.code(), lix_engine_protocol::proto::ErrorCode::Invalid);
         assert!(error.subject.to_lowercase().starts_with("_lix_"), "{sql}: {error:?}");
     }
+    // A virtual table that does not write can be read only as well, if it is the engine's.
+    let error = bench.err("delete from TWICE");
+    assert_eq!(
+        (error.reason, &*error.message),
+        (Reason::ReadOnly, "cannot modify twice because it is a view")
+    );
+    bench.ok("create virtual table f using fts5(a)");
+    assert_eq!(bench.err("delete from f_data").reason, Reason::SqlError);
     // Nor by way of a trigger or view.
     bench.ok("create trigger t_kv after insert on t begin delete from _lix_kv; end");
     assert_eq!(bench.err("insert into t values (1)").reason, Reason::ReadOnly);
