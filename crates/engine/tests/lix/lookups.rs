@@ -180,7 +180,7 @@ fn joins_look_up_by_key() {
         "select k.value, v.name from key_value_all k join version v on v.id = k.lixcol_version_id where k.key = 'a'",
     );
     assert!(plan[0].contains("SCAN k VIRTUAL TABLE"), "{plan:?}");
-    assert!(plan[1].contains("SCAN v VIRTUAL TABLE") && plan[1].ends_with(":id"), "{plan:?}");
+    assert!(plan[1].contains("SCAN v VIRTUAL TABLE") && plan[1].contains(":id"), "{plan:?}");
     let plan = lix.plan("select s.entity_id from change c join state s on s.change_id = c.id and s.entity_id = c.entity_id
                          and s.schema_key = c.schema_key where c.id = 'x'");
     assert!(plan[0].contains("SCAN c") && plan[1].contains("SCAN s"), "{plan:?}");

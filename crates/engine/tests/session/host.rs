@@ -424,7 +424,7 @@ impl TestPlatform {
 
 impl Platform for TestPlatform {
     fn unix_ms(&self) -> i64 {
-        1_700_000_000_000
+        1_700_000_000_000 + self.now_ms() as i64
     }
 
     fn monotonic_ms(&self) -> u64 {
