@@ -517,3 +517,218 @@ const WORKING_BY_CHANGE: &str = working!(
        and w.file_id = n.file_id",
     "and n.id = ?2 and d.id = n.id"
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lix::testing::Log;
+
+    fn ids(ids: &[&str]) -> Vec<Rc<str>> {
+        ids.iter().map(|id| (*id).into()).collect()
+    }
+
+    /// `entity change commit` of each row.
+    fn show(log: &Log, schema_key: &str, wanted: &Wanted<'_>) -> Vec<String> {
+        let rows = scan(&log.lix, schema_key, wanted).unwrap();
+        let show =
+            |row: StateRow| format!("{} {} {}", row.key.entity_id, row.change_id, row.commit_id);
+        rows.into_iter().map(show).collect()
+    }
+
+    fn example() -> Log {
+        let log = Log::new();
+        log.change("b0", "kv/b", Some("{}"));
+        log.change("a0", "kv/a", Some("{}"));
+        log.commit("c1", &[], &["b0", "a0"], &["ann", "bob"]);
+        log.change("a1", "kv/a", None);
+        log.commit("c2", &["c1"], &["a1"], &["ann"]);
+        // Repeats what is known, as merges and checkpoints do.
+        log.commit("c3", &["c2", "elsewhere"], &["b0", "a1"], &["cid"]);
+        log
+    }
+
+    #[test]
+    fn rows_follow_from_commits() {
+        let log = example();
+        let all = Wanted::default();
+        assert_eq!(
+            show(&log, CHANGE_SET, &all),
+            ["set-c1 of-c1 c1", "set-c2 of-c2 c2", "set-c3 of-c3 c3"]
+        );
+        assert_eq!(
+            show(&log, ELEMENT, &all),
+            [
+                "set-c1~a0 a0 c1",
+                "set-c1~b0 b0 c1",
+                "set-c2~a1 a1 c2",
+                "set-c3~a1 a1 c3",
+                "set-c3~b0 b0 c3"
+            ]
+        );
+        assert_eq!(
+            show(&log, EDGE, &all),
+            ["c1~c2 of-c2 c2", "c2~c3 of-c3 c3", "elsewhere~c3 of-c3 c3"]
+        );
+        assert_eq!(
+            show(&log, CHANGE_AUTHOR, &all),
+            [
+                "a0~ann of-c1 c1",
+                "a0~bob of-c1 c1",
+                "a1~ann of-c2 c2",
+                "b0~ann of-c1 c1",
+                "b0~bob of-c1 c1"
+            ],
+            "whoever repeats a change is not its author"
+        );
+    }
+
+    #[test]
+    fn a_row_is_complete() {
+        let log = example();
+        let wanted = Wanted { entity_ids: Some(&ids(&["set-c2~a1"])), properties: &[] };
+        let rows = scan(&log.lix, ELEMENT, &wanted).unwrap();
+        let [row] = rows.as_slice() else { panic!("{rows:?}") };
+        assert_eq!(
+            row.snapshot.as_deref(),
+            Some(
+                r#"{"change_set_id":"set-c2","change_id":"a1","entity_id":"a","schema_key":"kv","file_id":"lix"}"#
+            )
+        );
+        let created_at = log.lix.change(5).unwrap().created_at;
+        assert_eq!([&row.created_at, &row.updated_at], [&created_at; 2], "the commit's");
+        let texts = [&row.version_id, &row.key.file_id, &row.plugin_key, &row.schema_version];
+        assert_eq!(texts.map(|text| &**text), ["global", "lix", "lix_own_entity", "1.0"]);
+        assert!(row.inherited_from.is_none() && row.change_seq.is_none() && !row.untracked);
+
+        let snapshot = |schema_key: &str, id: &str| {
+            let ids = ids(&[id]);
+            let wanted = Wanted { entity_ids: Some(&ids), properties: &[] };
+            scan(&log.lix, schema_key, &wanted).unwrap()[0].snapshot.clone().unwrap()
+        };
+        assert_eq!(&*snapshot(CHANGE_SET, "set-c1"), r#"{"id":"set-c1","metadata":null}"#);
+        assert_eq!(&*snapshot(EDGE, "c1~c2"), r#"{"parent_id":"c1","child_id":"c2"}"#);
+        let author = r#"{"change_id":"a0","account_id":"ann"}"#;
+        assert_eq!(&*snapshot(CHANGE_AUTHOR, "a0~ann"), author);
+    }
+
+    #[test]
+    fn every_way_to_ask_finds_what_is_among_all() {
+        let log = example();
+        for schema_key in SCHEMAS {
+            let all = scan(&log.lix, schema_key, &Wanted::default()).unwrap();
+            assert!(all.is_sorted_by(|a, b| a.key < b.key), "{schema_key}");
+            for row in &all {
+                let one = std::slice::from_ref(&row.key.entity_id);
+                let by_id = Wanted { entity_ids: Some(one), properties: &[] };
+                let found = scan(&log.lix, schema_key, &by_id).unwrap();
+                assert_eq!(format!("{found:?}"), format!("{:?}", [row]));
+
+                let snapshot = crate::lix::versions::parse(row.snapshot.as_deref());
+                let properties: Vec<(Rc<str>, Rc<str>)> = snapshot
+                    .iter()
+                    .filter_map(|(name, value)| {
+                        Some((name.as_str().into(), value.as_str()?.into()))
+                    })
+                    .collect();
+                // Every property alone, and all together.
+                let alone = properties.chunks(1).map(<[_]>::to_vec);
+                for properties in alone.chain([properties.clone()]) {
+                    let wanted = Wanted { entity_ids: None, properties: &properties };
+                    let fits = |row: &&StateRow| {
+                        let snapshot = crate::lix::versions::parse(row.snapshot.as_deref());
+                        let is = |(name, value): &(Rc<str>, Rc<str>)| {
+                            snapshot[&**name].as_str() == Some(&**value)
+                        };
+                        properties.iter().all(is)
+                    };
+                    let found = scan(&log.lix, schema_key, &wanted).unwrap();
+                    let found: Vec<_> = found.iter().filter(fits).collect();
+                    let expected: Vec<_> = all.iter().filter(fits).collect();
+                    let context = format!("{schema_key} {properties:?}");
+                    assert_eq!(format!("{found:?}"), format!("{expected:?}"), "{context}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ids_may_be_made_of_what_joins_them() {
+        let log = Log::new();
+        log.change("~\"b~", "k~v/a\n", Some("{}"));
+        log.commit("c~1", &["~"], &["~\"b~"], &["a~"]);
+        for (schema_key, id) in [
+            (ELEMENT, "set-c~1~~\"b~"),
+            (EDGE, "~~c~1"),
+            (CHANGE_AUTHOR, "~\"b~~a~"),
+            (CHANGE_SET, "set-c~1"),
+        ] {
+            let ids = ids(&[id, "no~such", "none"]);
+            let wanted = Wanted { entity_ids: Some(&ids), properties: &[] };
+            let rows = scan(&log.lix, schema_key, &wanted).unwrap();
+            assert_eq!(rows.len(), 1, "{schema_key}");
+            assert_eq!(&*rows[0].key.entity_id, id);
+            let snapshot = rows[0].snapshot.as_deref().unwrap();
+            assert!(serde_json::from_str::<serde_json::Value>(snapshot).is_ok(), "{snapshot}");
+        }
+    }
+
+    #[test]
+    fn what_is_pending_or_only_named_has_no_rows() {
+        let log = example();
+        let count = |schema_key| scan(&log.lix, schema_key, &Wanted::default()).unwrap().len();
+        let before = SCHEMAS.map(count);
+        log.lix
+            .sql
+            .script(
+                "insert into _lix_commit (no, version_id, change_set_id) values (50, 'main', 'set');
+                 insert into _lix_commit_change values (50, 1);
+                 insert into _lix_commit_author values (50, 'ann');
+                 insert into _lix_commit (no, id, change_set_id) values (51, 'named', 'other');
+                 insert into _lix_commit_parent values (50, 0, 1), (51, 0, 50)",
+            )
+            .unwrap();
+        assert_eq!(SCHEMAS.map(count), before);
+    }
+
+    #[test]
+    fn the_work_since_a_checkpoint_is_untracked() {
+        let log = Log::new();
+        let old = log.change("a0", "kv/a", Some("{}"));
+        log.commit("c1", &[], &["a0"], &[]);
+        log.commit("w", &["c1"], &[], &[]);
+        let changed = log.change("a1", "kv/a", Some("{}"));
+        let removed = log.change("b1", "kv/b", None);
+        let come_and_gone = log.change("x1", "kv/x", None);
+        log.commit("c2", &["c1"], &["a1", "b1", "x1"], &[]);
+        for (key, seq) in [("kv/a", changed), ("kv/b", removed), ("kv/x", come_and_gone)] {
+            log.state("main", key, seq, "c2");
+        }
+        log.version("main", "w", "c1");
+        log.work("main", "kv/a", Some(old));
+        log.work("main", "kv/b", Some(old));
+        log.work("main", "kv/x", None);
+        let work = ["set-w~a1 untracked untracked", "set-w~b1 untracked untracked"];
+        let set = [("change_set_id".into(), "set-w".into())];
+        let of_set = Wanted { entity_ids: None, properties: &set };
+        assert_eq!(show(&log, ELEMENT, &of_set), work);
+        assert!(scan(&log.lix, ELEMENT, &of_set).unwrap().iter().all(|row| row.untracked));
+        let one = ids(&["set-w~b1"]);
+        let wanted = Wanted { entity_ids: Some(&one), properties: &[] };
+        assert_eq!(show(&log, ELEMENT, &wanted), work[1..]);
+        let key = [("schema_key".into(), "kv".into()), ("entity_id".into(), "a".into())];
+        let wanted = Wanted { entity_ids: None, properties: &key };
+        let of_a = ["set-c1~a0 a0 c1", "set-c2~a1 a1 c2", work[0]];
+        assert_eq!(show(&log, ELEMENT, &wanted), of_a);
+    }
+
+    #[test]
+    fn of_two_commits_with_one_set_the_first_speaks() {
+        let log = Log::new();
+        log.change("a0", "kv/a", Some("{}"));
+        log.commit("c1", &[], &["a0"], &[]);
+        log.commit("c2", &[], &["a0"], &[]);
+        log.lix.sql.script("update _lix_commit set change_set_id = 'same'").unwrap();
+        assert_eq!(show(&log, CHANGE_SET, &Wanted::default()), ["same of-c1 c1"]);
+        assert_eq!(show(&log, ELEMENT, &Wanted::default()), ["same~a0 a0 c1"]);
+    }
+}

@@ -505,3 +505,189 @@ macro_rules! work {
 }
 const OF_WORK: &str = work!("");
 const OF_ENTITY_WORK: &str = work!("and w.schema_key = ?3 and w.entity_id = ?4");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lix::testing::Log;
+
+    fn filter(roots: &[&str]) -> HistoryFilter {
+        HistoryFilter { root_commit_ids: Some(ids(roots)), ..HistoryFilter::default() }
+    }
+
+    fn ids(ids: &[&str]) -> Vec<Rc<str>> {
+        ids.iter().map(|id| (*id).into()).collect()
+    }
+
+    /// `entity change depth commit` of each row; the root too where there are several.
+    fn show(log: &Log, filter: &HistoryFilter) -> Vec<String> {
+        let rows = log.lix.history(filter).unwrap();
+        let roots: HashSet<_> = rows.iter().map(|row| &row.root_commit_id).collect();
+        let several = roots.len() > 1;
+        let show = |row: &HistoryRow| {
+            let HistoryRow { change, commit_id, root_commit_id, depth } = row;
+            let of = if several { format!(" of {root_commit_id}") } else { String::new() };
+            format!("{} {} {depth} {commit_id}{of}", change.entity_id, change.id)
+        };
+        rows.iter().map(show).collect()
+    }
+
+    /// Example 28.6 of the data model, then a deletion.
+    fn example() -> Log {
+        let log = Log::new();
+        log.change("a0", "kv/a", Some("{}"));
+        log.commit("c1", &[], &["a0"], &[]);
+        log.change("a1", "kv/a", Some("{}"));
+        log.commit("c2", &["c1"], &["a1"], &[]);
+        log.change("z0", "kv/z", Some("{}"));
+        log.commit("c3", &["c2"], &["z0"], &[]);
+        log.change("a2", "kv/a", None);
+        log.commit("c4", &["c3"], &["a2"], &[]);
+        log
+    }
+
+    #[test]
+    fn depth_counts_commits() {
+        let log = example();
+        let rows = ["a a1 1 c2", "a a0 2 c1", "z z0 0 c3"];
+        assert_eq!(show(&log, &filter(&["c3"])), rows);
+        let of_a = HistoryFilter { entity_ids: Some(ids(&["a"])), ..filter(&["c4"]) };
+        assert_eq!(show(&log, &of_a), ["a a1 2 c2", "a a0 3 c1"], "a deletion has no row");
+        assert_eq!(show(&log, &filter(&["c1"])), ["a a0 0 c1"]);
+        assert_eq!(show(&log, &filter(&["unknown"])), [""; 0]);
+    }
+
+    #[test]
+    fn every_filter_finds_what_is_among_all() {
+        let log = example();
+        log.change("a3", "other/a", Some("{}"));
+        log.commit("c5", &["c4", "c2"], &["a3", "a0"], &[]);
+        let all = log.lix.history(&HistoryFilter::default()).unwrap();
+        assert_eq!(all.len(), 1 + 2 + 3 + 3 + 4);
+        let of = |filter: &HistoryFilter| -> Vec<String> {
+            log.lix.history(filter).unwrap().iter().map(|row| format!("{row:?}")).collect()
+        };
+        let kept = |keep: &dyn Fn(&HistoryRow) -> bool| -> Vec<String> {
+            all.iter().filter(|row| keep(row)).map(|row| format!("{row:?}")).collect()
+        };
+        for root in ["c1", "c2", "c3", "c4", "c5"] {
+            assert_eq!(of(&filter(&[root])), kept(&|row| &*row.root_commit_id == root));
+            let entity = HistoryFilter { entity_ids: Some(ids(&["a"])), ..filter(&[root]) };
+            let is_a = |row: &HistoryRow| &*row.change.entity_id == "a";
+            assert_eq!(of(&entity), kept(&|row| &*row.root_commit_id == root && is_a(row)));
+            let schema = HistoryFilter { schema_keys: Some(ids(&["other"])), ..filter(&[root]) };
+            let is_other = |row: &HistoryRow| &*row.change.schema_key == "other";
+            assert_eq!(of(&schema), kept(&|row| &*row.root_commit_id == root && is_other(row)));
+            for depth in 0..5u32 {
+                let depth_filter = Some(DepthFilter { min: depth, max: depth });
+                let at = HistoryFilter { depth: depth_filter, ..filter(&[root]) };
+                let is_there = |row: &HistoryRow| row.depth == i64::from(depth);
+                assert_eq!(of(&at), kept(&|row| &*row.root_commit_id == root && is_there(row)));
+                let commit = format!("c{}", depth + 1);
+                let listed =
+                    HistoryFilter { commit_ids: Some(ids(&[&commit])), ..HistoryFilter::default() };
+                assert_eq!(of(&listed), kept(&|row| *row.commit_id == *commit));
+                let both = HistoryFilter { root_commit_ids: Some(ids(&[root])), ..listed };
+                let is_root = |row: &HistoryRow| &*row.root_commit_id == root;
+                assert_eq!(of(&both), kept(&|row| is_root(row) && *row.commit_id == *commit));
+            }
+        }
+        let nothing = HistoryFilter { file_ids: Some(vec![]), ..HistoryFilter::default() };
+        assert_eq!(of(&nothing), [""; 0]);
+        let elsewhere =
+            HistoryFilter { file_ids: Some(ids(&["elsewhere"])), ..HistoryFilter::default() };
+        assert_eq!(of(&elsewhere), [""; 0]);
+    }
+
+    #[test]
+    fn of_changes_at_the_same_depth_the_newest_counts() {
+        let log = Log::new();
+        log.commit("root", &[], &[], &[]);
+        log.change("left", "kv/a", Some("{}"));
+        log.change("only", "kv/b", Some("{}"));
+        log.change("right", "kv/a", Some("{}"));
+        log.commit("l", &["root"], &["left", "only"], &[]);
+        log.commit("r", &["root"], &["right"], &[]);
+        log.commit("m", &["l", "r"], &["left"], &[]);
+        assert_eq!(show(&log, &filter(&["m"])), ["a left 0 m", "a right 1 r", "b only 1 l"]);
+        // Also when only the commit that loses is asked for.
+        let lost = HistoryFilter { commit_ids: Some(ids(&["l"])), ..filter(&["m"]) };
+        assert_eq!(show(&log, &lost), ["b only 1 l"]);
+        // A deletion that is newest hides the others at its depth.
+        log.change("gone", "kv/a", None);
+        log.commit("r2", &["root"], &["gone"], &[]);
+        log.commit("m2", &["l", "r2"], &[], &[]);
+        assert_eq!(show(&log, &filter(&["m2"])), ["b only 1 l"]);
+    }
+
+    #[test]
+    fn at_the_root_itself_everything_is_shown() {
+        let log = Log::new();
+        log.change("first", "kv/a", Some("{}"));
+        log.change("second", "kv/a", Some("{}"));
+        log.commit("c1", &[], &["first", "second"], &[]);
+        log.commit("c2", &["c1"], &[], &[]);
+        assert_eq!(show(&log, &filter(&["c1"])), ["a second 0 c1", "a first 0 c1"]);
+        assert_eq!(show(&log, &filter(&["c2"])), ["a second 1 c1"]);
+    }
+
+    #[test]
+    fn a_change_that_a_checkpoint_repeats_is_there_twice() {
+        let log = Log::new();
+        log.change("z", "kv/z", Some("{}"));
+        log.commit("c3", &[], &["z"], &[]);
+        log.commit("c4", &["c3"], &[], &[]);
+        log.commit("cp", &["c4"], &["z"], &[]);
+        log.commit("c5", &["cp"], &[], &[]);
+        assert_eq!(show(&log, &filter(&["c5"])), ["z z 1 cp", "z z 3 c3"]);
+    }
+
+    #[test]
+    fn a_working_commit_shows_the_work() {
+        let log = Log::new();
+        let committed = log.change("a0", "kv/a", Some("{}"));
+        let gone = log.change("b0", "kv/b", None);
+        log.commit("c1", &[], &["a0", "b0"], &[]);
+        log.commit("w", &["c1"], &[], &[]);
+        log.version("main", "w", "c1");
+        log.state("main", "kv/a", committed, "c1");
+        log.state("main", "kv/b", gone, "c1");
+        log.work("main", "kv/a", None);
+        log.work("main", "kv/b", Some(committed));
+        // What is staged is not history yet.
+        log.lix.sql.script("insert into _lix_commit (no, version_id) values (99, 'main')").unwrap();
+        let staged = log.change("s0", "kv/s", Some("{}"));
+        log.lix.put_state("main", &Key::own("kv", "s"), staged, 99, None, false).unwrap();
+        log.work("main", "kv/s", None);
+
+        let rows = ["a a0 0 w", "a a0 1 c1"];
+        assert_eq!(show(&log, &filter(&["w"])), rows);
+        let entity = HistoryFilter { entity_ids: Some(ids(&["a", "s"])), ..filter(&["w"]) };
+        assert_eq!(show(&log, &entity), rows);
+        let commit = HistoryFilter { commit_ids: Some(ids(&["w"])), ..filter(&["w"]) };
+        assert_eq!(show(&log, &commit), ["a a0 0 w"]);
+    }
+
+    #[test]
+    fn a_set_put_together_by_hand_is_part_of_a_commit_that_names_it() {
+        let log = Log::new();
+        log.change("a0", "kv/a", Some("{}"));
+        log.commit("c1", &[], &[], &[]);
+        log.commit("c2", &["c1"], &[], &[]);
+        let element = r#"{"change_set_id": "set-c1", "change_id": "a0"}"#;
+        let seq = log.change("e", "lix_change_set_element/set-c1~a0", Some(element));
+        log.state("global", "lix_change_set_element/set-c1~a0", seq, "c2");
+        assert_eq!(show(&log, &filter(&["c2"])), ["a a0 1 c1"]);
+        let entity = HistoryFilter { entity_ids: Some(ids(&["a"])), ..HistoryFilter::default() };
+        assert_eq!(show(&log, &entity), ["a a0 0 c1 of c1", "a a0 1 c1 of c2"]);
+    }
+
+    #[test]
+    fn commits_that_are_only_known_by_name_do_not_look() {
+        let log = Log::new();
+        log.change("a0", "kv/a", Some("{}"));
+        log.commit("c1", &["elsewhere"], &["a0"], &[]);
+        assert_eq!(show(&log, &HistoryFilter::default()), ["a a0 0 c1"]);
+        assert_eq!(show(&log, &filter(&["elsewhere"])), [""; 0]);
+    }
+}
