@@ -58,8 +58,6 @@ pub(crate) struct Lix {
     pub(crate) ids: Ids,
     pub(crate) schemas: RefCell<Schemas>,
     pub(crate) known: Known,
-    /// Schema and version → the property lists by which its rows are looked up.
-    indexes: RefCell<HashMap<(Rc<str>, Rc<str>), Indexed>>,
     /// Version → the number of the commit that it fills in this transaction.
     pending: RefCell<HashMap<Rc<str>, Option<i64>>>,
     has_pending: Cell<bool>,
@@ -79,9 +77,6 @@ pub(crate) struct Lix {
     is_stale: Cell<bool>,
 }
 
-/// Lists of properties.
-type Indexed = Rc<[Vec<Rc<str>>]>;
-
 /// A list that forgets what savepoints take back.
 #[derive(Default)]
 pub(crate) struct Touched {
@@ -100,7 +95,6 @@ impl Lix {
             platform,
             schemas: RefCell::default(),
             known: Known::default(),
-            indexes: RefCell::default(),
             pending: RefCell::default(),
             has_pending: Cell::new(false),
             untracked: RefCell::default(),
@@ -169,15 +163,7 @@ impl Lix {
             "select snapshot from _lix_untracked
              where schema_key = 'lix_stored_schema' and snapshot is not null",
         )?;
-        let mut schemas = self.schemas.borrow_mut();
-        schemas.clear();
-        for document in documents {
-            // What an image from elsewhere calls a schema and is none constrains nothing.
-            if let Ok(schema) = schemas.compile(&document) {
-                schemas.insert(schema);
-            }
-        }
-        self.indexes.borrow_mut().clear();
+        self.schemas.borrow_mut().replace_stored(documents);
         Ok(())
     }
 

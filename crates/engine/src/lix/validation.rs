@@ -6,7 +6,7 @@ use std::rc::Rc;
 use lix_engine_protocol::{Error, Reason, Result};
 use serde_json::{Map, Value};
 
-use super::schemas::{ForeignKey, Reference, Schema};
+use super::schemas::{ForeignKey, Schema};
 use super::state::{Filter, Key, PENDING, StateRow, Viewers};
 use super::versions::parse;
 use super::write::WriteKind;
@@ -77,9 +77,8 @@ impl Lix {
             return Ok(());
         }
         let snapshot = parse(row.snapshot.as_deref());
-        for Reference { schema, position } in referencing.iter() {
-            let foreign_key = &schema.foreign_keys[*position];
-            let Some(values) = values_of(&snapshot, &foreign_key.target_properties) else { continue };
+        for (schema, foreign_key) in &referencing {
+            let Some(values) = values_of(&snapshot, &foreign_key.referenced) else { continue };
             let count = self.count_references(version_id, schema, foreign_key, &values)?;
             if count > 0 {
                 let message = format!(
@@ -103,7 +102,7 @@ impl Lix {
         if schema.primary_key.is_empty() {
             return Ok(());
         }
-        for name in &schema.primary_key {
+        for name in schema.primary_key.iter() {
             if snapshot.get(&**name).is_none_or(Value::is_null) {
                 let message = format!("Primary key field '{name}' cannot be null or undefined");
                 return Err(Error::new(Reason::PrimaryKey, message).subject(&**name));
@@ -184,7 +183,7 @@ impl Lix {
         foreign_key: &ForeignKey,
         snapshot: &Map<String, Value>,
     ) -> Result<()> {
-        let ForeignKey { properties, target_key: schema_key, target_properties: referenced, .. } = foreign_key;
+        let ForeignKey { properties, schema_key, referenced, .. } = foreign_key;
         if properties.len() != referenced.len() {
             let message = format!(
                 "Foreign key constraint error: Local properties ({}) and referenced properties ({}) must have the same length",
@@ -193,7 +192,7 @@ impl Lix {
             );
             return Err(Error::new(Reason::ForeignKey, message));
         }
-        if foreign_key.is_materialized {
+        if foreign_key.materialized {
             return Ok(());
         }
         let Some(values) = values_of(snapshot, properties) else { return Ok(()) };
@@ -210,8 +209,8 @@ impl Lix {
             "state" => self.find_state(target.version_id, referenced, &values)?,
             _ => self.find_own_entity(target.version_id, schema_key, referenced, &values)?,
         };
-        if let Some(wanted) = &foreign_key.target_version
-            && !self.has_schema(schema_key, |stored| stored.version == *wanted)
+        if let Some(wanted) = &foreign_key.schema_version
+            && !self.schemas.borrow().has_stored(schema_key, wanted)
         {
             found = None;
         }
@@ -234,7 +233,7 @@ impl Lix {
         foreign_key: &ForeignKey,
         values: &[&Value],
     ) -> Result<Error> {
-        let ForeignKey { properties, target_key: schema_key, target_properties: referenced, .. } = foreign_key;
+        let ForeignKey { properties, schema_key, referenced, .. } = foreign_key;
         let version = self.known_version(target.version_id)?;
         let message = format!(
             "Foreign key constraint violation. The schema '{}' ({}) has a foreign key constraint on ({}) \
@@ -316,7 +315,7 @@ impl Lix {
             own_only: true,
             ..Filter::default()
         };
-        let is_key = self.has_schema(schema_key, |stored| stored.primary_key == properties);
+        let is_key = self.schemas.borrow().primary_key(schema_key).as_deref() == Some(properties);
         let is_derived = derived::SCHEMAS.contains(&&**schema_key);
         if is_key {
             filter.entity_ids = Some(vec![joined(values)]);
@@ -324,9 +323,7 @@ impl Lix {
                 return Ok(Some(found));
             }
         }
-        let is_indexed = self.has_schema(schema_key, |stored| {
-            self.indexed(stored).iter().any(|indexed| indexed == properties)
-        });
+        let is_indexed = self.schemas.borrow().is_indexed(schema_key, properties);
         if is_indexed || is_key {
             for key in self.lookup(schema_key, properties, values)? {
                 if let Some(row) = self.find_own(version_id, &key)?
@@ -469,7 +466,8 @@ impl Lix {
                 ],
             )
         };
-        for properties in self.indexed(&schema).iter() {
+        let indexed = self.schemas.borrow().indexed(&key.schema_key);
+        for properties in indexed.iter() {
             if let Some(values) = values_of(snapshot, properties) {
                 put(properties, &values)?;
             }
@@ -485,43 +483,13 @@ impl Lix {
 }
 
 impl Lix {
-    /// Whether some stored version of a schema is like this.
-    fn has_schema(&self, key: &str, is_wanted: impl Fn(&Schema) -> bool) -> bool {
-        self.schemas.borrow().stored().any(|schema| *schema.key == *key && is_wanted(schema))
-    }
-
-    /// The property lists by which rows of a schema are looked up: unique ones, those of its own
-    /// foreign keys, and those that others point at. Its primary key is the entity id already.
-    fn indexed(&self, schema: &Schema) -> Rc<[Vec<Rc<str>>]> {
-        let name = (schema.key.clone(), schema.version.clone());
-        if let Some(indexed) = self.indexes.borrow().get(&name) {
-            return indexed.clone();
-        }
-        let mut indexed: Vec<Vec<Rc<str>>> = schema.unique.clone();
-        // The commit graph knows what points at what.
-        if !matches!(&*schema.key, "lix_commit" | "lix_version_tip") {
-            indexed.extend(schema.foreign_keys.iter().map(|key| key.properties.clone()));
-        }
-        for Reference { schema: other, position } in self.schemas.borrow().referencing(&schema.key).iter() {
-            indexed.push(other.foreign_keys[*position].target_properties.clone());
-        }
-        indexed.retain(|properties| *properties != schema.primary_key);
-        indexed.sort();
-        indexed.dedup();
-        let indexed: Rc<[Vec<Rc<str>>]> = indexed.into();
-        self.indexes.borrow_mut().insert(name, indexed.clone());
-        indexed
-    }
-}
-
-impl Lix {
     /// Makes the rows that are there already findable by what a stored schema constrains.
     fn index_for(&self, schema: &Schema) -> Result<()> {
         self.index_rows(&schema.key)?;
         for foreign_key in &schema.foreign_keys {
-            let target = &foreign_key.target_key;
-            let is_key =
-                self.has_schema(target, |stored| stored.primary_key == foreign_key.target_properties);
+            let target = &foreign_key.schema_key;
+            let primary_key = self.schemas.borrow().primary_key(target);
+            let is_key = primary_key.as_ref() == Some(&foreign_key.referenced);
             if !is_key && *target != schema.key {
                 self.index_rows(target)?;
             }

@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 use super::state::{Key, StateRow};
 use super::validation::Target;
 use super::versions::parse;
-use super::{GLOBAL, Lix};
+use super::{GLOBAL, Lix, Sealer, tables};
+use crate::sqlite::vtab::Transaction;
 use crate::sqlite::Bound;
 
 /// A row to insert or update.
@@ -274,7 +275,15 @@ impl Lix {
             "lix_active_account" => {
                 self.accounts.take();
             }
-            "lix_stored_schema" => self.schemas_changed(snapshot.and_then(|map| map.get("value")))?,
+            "lix_stored_schema" => {
+                let value = snapshot.and_then(|map| map.get("value"));
+                self.schemas_changed(value)?;
+                if let Some(value) = value {
+                    let schema = self.schemas.borrow().compile(value)?;
+                    let transaction: Rc<dyn Transaction> = Rc::new(Sealer(Rc::downgrade(self)));
+                    tables::register_stored(self, self.sql.link(), &transaction, &schema.document)?;
+                }
+            }
             "lix_key_value" if matches!(&*key.entity_id, "lix_deterministic_mode" | "lix_id") => {
                 self.load_mode()?;
             }
