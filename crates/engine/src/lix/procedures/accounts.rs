@@ -5,7 +5,7 @@ use std::rc::Rc;
 use lix_engine_protocol::Result;
 use serde_json::json;
 
-use super::{Procedure, options, text};
+use super::{Procedure, text};
 use crate::lix::state::{Filter, Key, Viewers};
 use crate::lix::write::WriteKind;
 use crate::lix::{GLOBAL, Lix};
@@ -33,7 +33,7 @@ pub(super) const PROCEDURES: &[Procedure] = &[
         writes: true,
         run: |lix, call| {
             let to = call.read(|options| options.ids("to"))?;
-            let active = lix.switch_account(&to)?;
+            let active = lix.switch_account(to)?;
             Ok(active.into_iter().map(|id| vec![id.into()]).collect())
         },
     },
@@ -42,7 +42,8 @@ pub(super) const PROCEDURES: &[Procedure] = &[
         columns: "account_id text",
         writes: true,
         run: |lix, call| {
-            let (id, name) = call.read(|options| Ok((options.id("id")?, options.text("name")?)))?;
+            let (id, name) =
+                call.read(|options| Ok((options.text("id")?, options.text("name")?)))?;
             lix.use_account(&id, &name)?;
             Ok(vec![vec![id.into()]])
         },
@@ -62,24 +63,14 @@ impl Lix {
         Ok(id)
     }
 
-    /// Makes these the active accounts, and no others; none is nobody. Each has to be an account
-    /// in some version.
-    fn switch_account(self: &Rc<Self>, to: &[Rc<str>]) -> Result<Vec<Rc<str>>> {
+    /// Makes these the active accounts, and no others; none is nobody. Whether they are accounts is
+    /// not looked at: an account may be known to others only.
+    fn switch_account(self: &Rc<Self>, to: Vec<Rc<str>>) -> Result<Vec<Rc<str>>> {
         let mut wanted: Vec<Rc<str>> = Vec::new();
-        for (index, id) in to.iter().enumerate() {
-            if wanted.contains(id) {
-                continue;
+        for id in to {
+            if !wanted.contains(&id) {
+                wanted.push(id);
             }
-            let known = self.scan(Filter {
-                schema_keys: Some(vec!["lix_account".into()]),
-                entity_ids: Some(vec![id.clone()]),
-                ..Filter::default()
-            });
-            if known?.next()?.is_none() {
-                let message = format!("Account with id '{id}' does not exist");
-                return Err(options::invalid(&format!("to[{index}]"), message));
-            }
-            wanted.push(id.clone());
         }
         self.activate(&wanted)?;
         Ok(wanted)

@@ -1,7 +1,8 @@
 //! The argument of a procedure: one JSON object, read strictly.
 //!
 //! Guarantee: an option that is missing, of the wrong type or not known is INVALID/OPTION_INVALID
-//! with the option as subject, and nothing has run yet.
+//! with the option as subject, and nothing has run yet. Null counts as missing where it does not
+//! say something of its own.
 
 use std::rc::Rc;
 
@@ -60,14 +61,14 @@ impl Options {
 
     /// As [`id`](Self::id), if given.
     pub(crate) fn optional_id(&mut self, name: &'static str) -> Result<Option<Rc<str>>> {
-        match self.take(name) {
+        match self.given(name) {
             None => Ok(None),
             Some(Value::String(id)) if !id.is_empty() => Ok(Some(id.into())),
             Some(other) => Err(self.wrong(name, ID, &other)),
         }
     }
 
-    /// As [`id`](Self::id), if given, where null says something too.
+    /// As [`id`](Self::id), if given, where null says something of its own.
     pub(crate) fn nullable_id(&mut self, name: &'static str) -> Result<Option<Option<Rc<str>>>> {
         match self.take(name) {
             None => Ok(None),
@@ -84,7 +85,7 @@ impl Options {
 
     /// Any string, if given.
     pub(crate) fn optional_text(&mut self, name: &'static str) -> Result<Option<Rc<str>>> {
-        match self.take(name) {
+        match self.given(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.into())),
             Some(other) => Err(self.wrong(name, TEXT, &other)),
@@ -93,7 +94,7 @@ impl Options {
 
     /// A boolean, if given.
     pub(crate) fn optional_flag(&mut self, name: &'static str) -> Result<Option<bool>> {
-        match self.take(name) {
+        match self.given(name) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(flag)),
             Some(other) => Err(self.wrong(name, "true or false", &other)),
@@ -103,7 +104,7 @@ impl Options {
     /// A whole number that is not negative, if given.
     pub(crate) fn optional_count(&mut self, name: &'static str) -> Result<Option<u32>> {
         const COUNT: &str = "a whole number from 0 to 4294967295";
-        match self.take(name) {
+        match self.given(name) {
             None => Ok(None),
             Some(given) => match given.as_u64().and_then(|count| count.try_into().ok()) {
                 Some(count) => Ok(Some(count)),
@@ -117,12 +118,15 @@ impl Options {
         self.take(name).ok_or_else(|| self.missing(name, "any JSON value"))
     }
 
-    /// An object or null, if given.
+    /// An object.
+    pub(crate) fn object_value(&mut self, name: &'static str) -> Result<Value> {
+        self.optional_object(name)?.ok_or_else(|| self.missing(name, OBJECT))
+    }
+
+    /// An object, if given.
     pub(crate) fn optional_object(&mut self, name: &'static str) -> Result<Option<Value>> {
-        match self.take(name) {
-            Some(other) if !other.is_object() && !other.is_null() => {
-                Err(self.wrong(name, "an object or null", &other))
-            }
+        match self.given(name) {
+            Some(other) if !other.is_object() => Err(self.wrong(name, OBJECT, &other)),
             given => Ok(given),
         }
     }
@@ -174,27 +178,33 @@ impl Options {
         name: &'static str,
         take: impl FnOnce(&mut Options) -> Result<T>,
     ) -> Result<Option<T>> {
-        match self.take(name) {
+        match self.given(name) {
             None => Ok(None),
             Some(Value::Object(given)) => {
                 Self::object(given, format!("{}{name}.", self.path), take).map(Some)
             }
-            Some(other) => Err(self.wrong(name, "an object", &other)),
+            Some(other) => Err(self.wrong(name, OBJECT, &other)),
         }
     }
 
     /// The error about an option that reads well and is wrong all the same.
     pub(crate) fn invalid(&self, name: &str, problem: &str) -> Error {
         let path = &self.path;
-        invalid(&format!("{path}{name}"), format!("option {path}{name} {problem}"))
+        let option = format!("{path}{name}");
+        let subject = option.split(['.', '[']).next().unwrap_or_default();
+        invalid(subject, format!("option {option} {problem}"))
     }
 
     fn list(&mut self, name: &'static str) -> Result<Option<Vec<Value>>> {
-        match self.take(name) {
+        match self.given(name) {
             None => Ok(None),
             Some(Value::Array(list)) => Ok(Some(list)),
             Some(other) => Err(self.wrong(name, "a list", &other)),
         }
+    }
+
+    fn given(&mut self, name: &'static str) -> Option<Value> {
+        self.take(name).filter(|given| !given.is_null())
     }
 
     fn take(&mut self, name: &'static str) -> Option<Value> {
@@ -232,6 +242,7 @@ fn not_options(problem: &str) -> Error {
 
 const ID: &str = "a non-empty string";
 const TEXT: &str = "a string";
+const OBJECT: &str = "an object";
 
 #[cfg(test)]
 mod tests {
@@ -273,11 +284,19 @@ mod tests {
         assert_eq!(
             read(
                 r#"{"id": "~\u0000", "name": "", "parent": null, "untracked": false, "depth": 4294967295,
-                    "metadata": null, "labels": [], "comments": [{"body": null}], "entity": {"file_id": ""}}"#
+                    "metadata": {}, "labels": [], "comments": [{"body": null}], "entity": {"file_id": ""}}"#
             )
             .unwrap(),
-            r#"("~\0", Some(""), Some(None), Some(false), Some(4294967295), Some(Null), Some([]), Some([Null]), Some(""))"#
+            r#"("~\0", Some(""), Some(None), Some(false), Some(4294967295), Some(Object {}), Some([]), Some([Null]), Some(""))"#
         );
+    }
+
+    #[test]
+    fn null_is_as_good_as_missing() {
+        let all_null = r#"{"id": "a", "name": null, "untracked": null, "depth": null,
+            "metadata": null, "labels": null, "comments": null, "entity": null}"#;
+        assert_eq!(read(all_null).unwrap(), read(r#"{"id": "a"}"#).unwrap());
+        refused(r#"{"id": null}"#, "id", "option id is missing; it is a non-empty string");
     }
 
     #[test]
@@ -315,21 +334,21 @@ mod tests {
         refused(
             r#"{"id": "a", "metadata": []}"#,
             "metadata",
-            "option metadata must be an object or null, not a list",
+            "option metadata must be an object, not a list",
         );
         refused(
             r#"{"id": "a", "labels": ["x", null]}"#,
-            "labels[1]",
+            "labels",
             "option labels[1] must be a non-empty string, not null",
         );
         refused(
             r#"{"id": "a", "comments": [{"body": 1}, {}]}"#,
-            "comments[1].body",
+            "comments",
             "option comments[1].body is missing; it is any JSON value",
         );
         refused(
             r#"{"id": "a", "entity": {"file_id": true}}"#,
-            "entity.file_id",
+            "entity",
             "option entity.file_id must be a string, not a boolean",
         );
     }
@@ -343,7 +362,7 @@ mod tests {
         );
         refused(
             r#"{"id": "a", "comments": [{"body": 1, "text": 2}]}"#,
-            "comments[0].text",
+            "comments",
             "option comments[0].text is unknown; the options are body",
         );
         let error = Options::read(Some(r#"{"a": 1}"#), |_| Ok(())).unwrap_err();

@@ -7,7 +7,7 @@ use lix_engine_protocol::Result;
 use serde_json::{Value, json};
 
 use super::labels::{Link, LinkKind, take_entity};
-use super::{Options, Procedure, object, options, text};
+use super::{Options, Procedure, object, text};
 use crate::lix::state::{Filter, Key, Viewers};
 use crate::lix::{GLOBAL, Lix};
 
@@ -97,7 +97,7 @@ impl CreateThread {
             id: options.optional_id("id")?,
             metadata: options.optional_object("metadata")?.unwrap_or_default(),
             bodies: options
-                .optional_objects("comments", |comment| comment.value("body"))?
+                .optional_objects("comments", |comment| comment.object_value("body"))?
                 .unwrap_or_default(),
             version: options.optional_id("version")?,
             entity: options.optional_part("entity", take_entity)?,
@@ -109,7 +109,7 @@ impl CreateComment {
     fn take(options: &mut Options) -> Result<Self> {
         Ok(Self {
             thread_id: options.id("thread_id")?,
-            body: options.value("body")?,
+            body: options.object_value("body")?,
             id: options.optional_id("id")?,
             parent: options.nullable_id("parent_id")?.map_or(Parent::Newest, Parent::Given),
         })
@@ -184,10 +184,8 @@ impl Lix {
         }
         let active = self.active_version_id()?;
         owners.sort_by_key(|id| (Some(id) != active.as_ref(), **id != *GLOBAL, id.clone()));
-        owners.into_iter().next().ok_or_else(|| {
-            let message = format!("Thread with id '{thread_id}' does not exist");
-            options::invalid("thread_id", message)
-        })
+        // Nobody has it: then writing the comment says so.
+        Ok(owners.into_iter().next().unwrap_or_else(|| GLOBAL.into()))
     }
 
     /// The comment without an answer that was written last; of equally old ones the greatest id.
