@@ -4,7 +4,8 @@
  * One statement is one message each way; on that path a call costs one promise and one small object.
  */
 
-import { create, fromBinary } from "@bufbuild/protobuf"
+import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf"
+import { commitOf } from "./changes.js"
 import {
   decodeEvent, decodeExec, decodeExecBatch, decodeFetch, decodeWith, encodeCall, encodeExec, encodeExecBatch, encodeFetch, errorOf,
   expectOutcome, OUTCOME, type Envelope, type ExecBody, type Incoming, type RequestOptions,
@@ -12,8 +13,8 @@ import {
 import { applyPolicy, BatchData, checkBatch, ColumnBatch, ColumnData, type CellOptions } from "./columns.js"
 import { EngineError, malformed, withFields } from "./errors.js"
 import {
-  AutosavePhase, Capability as WireCapability, CloseCursorRequestSchema, CloseRequestSchema, Durability, EventKind as WireEventKind,
-  ExportRequestSchema, ExportResponseSchema, InitRequestSchema, InitResponseSchema, LogLevel, OpenMode as WireOpenMode, ResumeRequestSchema,
+  AutosavePhase, Capability as WireCapability, CloseCursorRequestSchema, CloseRequestSchema, CommitDetail, Durability, EventKind as WireEventKind,
+  ExportRequestSchema, ExportResponseSchema, InitRequestSchema, InitResponseSchema, type LixKeyValueSchema, LogLevel, OpenMode as WireOpenMode, ResumeRequestSchema,
   SaveRequestSchema, SaveResponseSchema, StorageKind, SuspendRequestSchema, SuspendResponseSchema, type InitResponse, type Request,
 } from "./gen/engine_pb.js"
 import { followPage } from "./lifecycle.js"
@@ -24,7 +25,7 @@ import { SaveStatus } from "./status.js"
 import { cancelled, createTransport, transportClosed, type EnginePort, type Waiting } from "./transport.js"
 import type {
   BatchOptions, BatchOutcome, Capability, CloseOptions, ColumnarResult, EngineEvents, EnginePhase, EngineStatus, ExecOptions, ExecResult, InitOptions,
-  InitResult, IntegerPolicy, LixEngine, OpenMode, Params, ResultColumn, RowMode, RowStream, SessionState, Statement, StreamOptions,
+  InitResult, IntegerPolicy, LixEngine, LixKeyValue, OpenMode, Params, ResultColumn, RowMode, RowStream, SessionState, Statement, StreamOptions,
 } from "./types.js"
 
 /**
@@ -402,7 +403,7 @@ class Engine {
     switch (kind.case) {
       case "commit":
         this.#saves.committed(Number(kind.value.commitSeq))
-        return this.#emit("commit", { seq: number, commitSeq: Number(kind.value.commitSeq) })
+        return this.#emit("commit", commitOf(number, kind.value))
       case "autosave": {
         const { phase, commitSeq, bytes: size, error } = kind.value
         const name = AUTOSAVE_PHASES[phase]
@@ -610,7 +611,10 @@ function encodeInit(id: number, options: InitOptions): Envelope {
   const request = create(InitRequestSchema, {
     minor: MINOR,
     required: (options.required ?? []).map((name) => numberOf(WireCapability, "required", name)),
-    events: { kinds: [...events].map((name) => numberOf(WireEventKind, "events", name)) },
+    events: {
+      kinds: [...events].map((name) => numberOf(WireEventKind, "events", name)),
+      commitDetail: options.commitDetail === undefined ? 0 : numberOf(CommitDetail, "commitDetail", options.commitDetail),
+    },
     storage: {
       kind: storage === "auto" ? StorageKind.OPFS : numberOf(StorageKind, "storage", storage),
       path: isStored ? wellFormed("path", options.path ?? "") : "",
@@ -621,11 +625,24 @@ function encodeInit(id: number, options: InitOptions): Envelope {
     durability: oneOf("durability", options.durability ?? "relaxed", DURABILITIES) === "strict" ? Durability.STRICT : Durability.RELAXED,
     autosave: { disabled, debounceMs: uint32("autosave.debounceMs", debounceMs), maxDelayMs: uint32("autosave.maxDelayMs", maxDelayMs) },
     seed: image ? { case: "imageAttachment", value: 0 } : { case: undefined },
-    ...(options.lix && { lix: {} }),
+    ...(options.lix && { lix: { keyValues: options.lix === true ? [] : (options.lix.keyValues ?? []).map(keyValueOf) } }),
     hostName: HOST_NAME,
     hostVersion: HOST_VERSION,
   })
   return encodeCall(id, { case: "init", value: request }, image ? [image] : [])
+}
+
+function keyValueOf({ key, value, versionId = "", untracked = false }: LixKeyValue, index: number): MessageInitShape<typeof LixKeyValueSchema> {
+  const field = (name: string) => `lix.keyValues[${index}].${name}`
+  let valueJson: string | undefined
+  try {
+    // A function or a symbol gives undefined, like undefined itself.
+    valueJson = value === undefined ? "null" : JSON.stringify(value)
+    if (valueJson === undefined) throw new TypeError(`a ${typeof value} is no JSON`)
+  } catch (cause) {
+    throw new EngineError("INVALID", "OPTION_INVALID", `${field("value")} cannot be written as JSON`, { subject: field("value"), cause })
+  }
+  return { key: wellFormed(field("key"), key), valueJson, versionId: wellFormed(field("versionId"), versionId), untracked }
 }
 
 /** The buffer to transfer: the caller's own, or a copy of the part that a view shows. */

@@ -34,6 +34,14 @@ export function decodeRows(batch: BatchData, columns: readonly ResultColumn[], r
   return reader.done ? reader.rows : readRest(reader)
 }
 
+/** The same at once, however long it takes. */
+export function decodeRowsNow(batch: BatchData, columns: readonly ResultColumn[], rowMode: "object" | "array", options: CellOptions): Row[] {
+  checkBatch(batch, columns.length)
+  const reader = new RowReader(batch, columns, rowMode, options)
+  while (!reader.done) reader.readSlice()
+  return reader.rows
+}
+
 async function readRest(reader: RowReader): Promise<Row[]> {
   while (!reader.done) {
     await new Promise<void>(later)

@@ -332,14 +332,41 @@ export interface InitOptions {
    * The database is to be a *lix*, under change control: every write to its state is a change in a commit,
    * and versions, history and merges are SQL (docs/sql-reference.md). New or plain content is made one.
    * Content that is a lix is opened as one without being asked for; see {@link InitResult.schemaVersion}.
+   *
+   * ```ts
+   * await engine.init({ lix: true })
+   * await engine.exec("insert into key_value (key, value) values ('greeting', 'hello')")
+   * ```
    */
-  lix?: boolean | undefined
+  lix?: boolean | LixOptions | undefined
   /** Which events are sent. Default: none but `closed`. */
   events?: readonly EventKind[] | undefined
+  /**
+   * How much the event `commit` tells of what changed in a lix: nothing (`"summary"`, the default), which
+   * entities (`"keys"`), or their new content, too (`"values"`).
+   */
+  commitDetail?: "summary" | "keys" | "values" | undefined
   /** The integer policy of calls that do not name one. Default `"auto"`. */
   integers?: IntegerPolicy | undefined
   /** Capabilities without which `init` is to fail with `UNIMPLEMENTED/CAPABILITY_MISSING`. */
   required?: readonly Capability[] | undefined
+}
+
+/** What a new lix starts with; see {@link InitOptions.lix}. */
+export interface LixOptions {
+  /** Key values of a new lix, such as `lix_name`. Ignored if the content is a lix already. */
+  readonly keyValues?: readonly LixKeyValue[] | undefined
+}
+
+/** A key value of a new lix. */
+export interface LixKeyValue {
+  readonly key: string
+  /** Anything that `JSON.stringify` takes; undefined counts as null, which makes no entity. */
+  readonly value: unknown
+  /** The version that holds it. Default: the initial version, or `"global"` if it is untracked. */
+  readonly versionId?: string | undefined
+  /** Without changes, commits and history. */
+  readonly untracked?: boolean | undefined
 }
 
 /** What `init` does with stored content; see {@link InitOptions.openMode}. */
@@ -389,10 +416,39 @@ export interface Limits {
   readonly maxResultBytes: number
 }
 
+/** A row of state that a commit wrote. The names are those of the columns in SQL. */
+export interface StateChange {
+  /** The change's; `"untracked"` for an untracked row. */
+  readonly id: string
+  readonly entity_id: string
+  readonly schema_key: string
+  readonly schema_version: string
+  readonly file_id: string
+  readonly plugin_key: string
+  readonly created_at: string
+  readonly version_id: string
+  /** Null for an untracked row. */
+  readonly commit_id: string | null
+  readonly untracked: 0 | 1
+  /** With `commitDetail: "values"`: the new content, null for a deletion. */
+  readonly snapshot_content?: { readonly [property: string]: unknown } | null
+}
+
 /** The events by their name. */
 export interface EngineEvents {
   /** After each outermost commit that changed something, before the call that caused it settles. */
-  commit: { readonly seq: number; readonly commitSeq: number }
+  commit: {
+    readonly seq: number
+    readonly commitSeq: number
+    /**
+     * What changed in the state of a lix, as `init({ commitDetail })` asked: the changes of each commit, each
+     * with its element of the change set, then untracked rows, then authors, commits, tips and edges. Empty
+     * for a commit that changed no state. Made when it is first looked at.
+     */
+    readonly changes?: readonly StateChange[]
+    /** More changed than the engine may list; `changes` is the beginning. */
+    readonly truncated?: boolean
+  }
   /** What a save does; `scheduled` says that there is something to save. Then `status()` has it all. */
   autosave: {
     readonly seq: number

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { createEngine, EngineError, type EngineEvents, type IntegerPolicy } from "../../src/index.js"
+import { createEngine, EngineError, type EngineEvents, type InitOptions, type IntegerPolicy } from "../../src/index.js"
 import { ErrorCode, type EngineErrorSchema } from "../../src/gen/engine_pb.js"
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import { rejects, settled } from "../support/assert.js"
@@ -496,3 +496,44 @@ test("a listener that throws is reported, and disturbs nobody", async () => {
 function rename(outcome: Outcome): unknown {
   return { case: "ok", value: outcome.value }
 }
+
+test("commit events list what changed, as asked", async () => {
+  const names = ["id", "entity_id", "commit_id", "untracked", "snapshot_content"]
+  const { engine, scripted } = await openEngine()
+  const seen: EngineEvents["commit"][] = []
+  engine.on("commit", (event) => seen.push(event))
+  const list = (rows: readonly (readonly Cell[])[], truncated = false) => ({
+    commitSeq: 3n, columns: names.map((name) => ({ name })), changes: encodeBatch(rows, names.length), truncated,
+  })
+  scripted.event({ seq: 1n, kind: { case: "commit", value: list([["c1", "a", "k", 0n, '{"key":"a","value":[1]}'], ["untracked", "b", null, 1n, null]]) } })
+  scripted.event({ seq: 2n, kind: { case: "commit", value: list([], true) } })
+  assert.deepEqual(seen[0]!.changes, [
+    { id: "c1", entity_id: "a", commit_id: "k", untracked: 0, snapshot_content: { key: "a", value: [1] } },
+    { id: "untracked", entity_id: "b", commit_id: null, untracked: 1, snapshot_content: null },
+  ])
+  assert.equal(seen[0]!.truncated, false)
+  assert.equal(seen[0]!.changes, seen[0]!.changes)
+  assert.deepEqual({ ...seen[1] }, { seq: 2, commitSeq: 3, changes: [], truncated: true })
+})
+
+test("init asks for a lix and for details", async () => {
+  const asked = async (options: InitOptions) => {
+    const scripted = opened()
+    await createEngine(scripted.port).init(options)
+    const call = scripted.seen[0]!.call
+    assert.ok(call.case === "init")
+    return { lix: call.value.lix, detail: call.value.events?.commitDetail }
+  }
+  assert.deepEqual(await asked({}), { lix: undefined, detail: 0 })
+  assert.deepEqual(await asked({ lix: false, commitDetail: "summary" }), { lix: undefined, detail: 1 })
+  assert.deepEqual((await asked({ lix: true, commitDetail: "values" })).lix?.keyValues, [])
+  assert.equal((await asked({ lix: {}, commitDetail: "keys" })).detail, 2)
+  const { lix } = await asked({ lix: { keyValues: [{ key: "a", value: { b: [1, "ü"] } }, { key: "u", value: undefined, versionId: "global", untracked: true }] } })
+  assert.deepEqual(lix?.keyValues.map(({ key, valueJson, versionId, untracked }) => [key, valueJson, versionId, untracked]), [
+    ["a", '{"b":[1,"ü"]}', "", false],
+    ["u", "null", "global", true],
+  ])
+  for (const value of [1n, () => {}, Symbol("s")]) {
+    await rejects(createEngine(opened().port).init({ lix: { keyValues: [{ key: "a", value }] } }), "INVALID/OPTION_INVALID", { subject: "lix.keyValues[0].value" })
+  }
+})
