@@ -253,16 +253,18 @@ impl Transaction for Sealer {
 
     fn release(&self, number: i32) {
         if let Some(lix) = self.0.upgrade() {
-            lix.touched.borrow_mut().marks.truncate(number as usize);
+            lix.touched.borrow_mut().marks.truncate(usize::try_from(number).unwrap_or_default());
         }
     }
 
     fn rollback_to(&self, number: i32) {
         if let Some(lix) = self.0.upgrade() {
             let mut touched = lix.touched.borrow_mut();
-            let length = touched.marks.get(number as usize).copied().unwrap_or_default();
-            touched.keys.truncate(length);
-            touched.marks.truncate(number as usize + 1);
+            // -1 is the savepoint that opened the transaction: nothing is left.
+            let place = usize::try_from(number).ok();
+            let mark = place.and_then(|place| touched.marks.get(place).copied());
+            touched.keys.truncate(mark.unwrap_or_default());
+            touched.marks.truncate(place.map_or(0, |place| place + 1));
             drop(touched);
             lix.ids.note_lost();
             lix.forget();
