@@ -76,11 +76,20 @@ printTable(results)
 
 /** From nothing, and from bytes, to the first answer. */
 async function opening() {
+  const everybody = names("ours", "sdk17", "sdk05")
+  const inNewPage = await alternate(everybody, async (who) => {
+    const page = await browser.page()
+    const { ms } = await page.bench("openNew", who)
+    await page.close()
+    return { value: ms }
+  }, { warmUps: flags.quick ? 0 : 2, repetitions: wanted(9) })
+  lines("open new, in a new page", "ms", inNewPage, { targets: SINGLE })
+
   const page = await browser.page()
   // While one is open, the browser shares its compiled code with the next.
-  for (const who of names("ours", "sdk17", "sdk05")) await page.bench("open", who)
-  const fresh = await turns(page, names("ours", "sdk17", "sdk05", "oursHere"), "openNew", {}, { warmUps: 2, repetitions: 11 })
-  lines("open new", "ms", fresh, { targets: SINGLE, below: 50 })
+  for (const who of everybody) await page.bench("open", who)
+  const fresh = await turns(page, [...everybody, ...names("oursHere")], "openNew", {}, { warmUps: 2, repetitions: 9 })
+  lines("open new, beside an open one", "ms", fresh, { targets: SINGLE, below: 50 })
 
   const existing = async (all, size) => {
     for (const who of all) {

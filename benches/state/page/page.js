@@ -1,20 +1,20 @@
-/** The page: ours in a worker, and both peers. */
+/** The page: ours in a worker, and both peers. Each is loaded when it is first opened. */
 
-import { createMainMemoryEngine, createWorkerEngine } from "/lix/standalone.js"
 import { exchangesAwaited, knownBlock } from "/shared/watch.js"
-import { lixOver } from "./lix.js"
 import { createWorkloads } from "./workloads.js"
 
 const implementations = {
-  ours: (image) => openOurs(createWorkerEngine(), image),
+  ours: (image) => openOurs("createWorkerEngine", image),
   /** A second one beside it. */
-  oursFresh: (image) => openOurs(createWorkerEngine(), image),
-  oursHere: (image) => openOurs(createMainMemoryEngine(), image),
+  oursFresh: (image) => openOurs("createWorkerEngine", image),
+  oursHere: (image) => openOurs("createMainMemoryEngine", image),
   sdk05: async (image) => (await import("./sdk-05.js")).openSdk05(image),
   sdk17: async (image) => (await import("./sdk-17.js")).openSdk17(image),
 }
 
-async function openOurs(engine, image) {
+async function openOurs(create, image) {
+  const [host, { lixOver }] = await Promise.all([import("/lix/standalone.js"), import("./lix.js")])
+  const engine = host[create]()
   await engine.init({ lix: true, ...(image && { blob: image.buffer }) })
   return lixOver(engine)
 }

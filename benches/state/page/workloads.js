@@ -27,13 +27,17 @@ export function createWorkloads(implementations) {
       expect(await countOf(lix), to)
     },
 
-    /** From nothing to the first answer. The code is there already. */
-    async openNew({ open }) {
+    /**
+     * From nothing to the first answer. Stays open in place of the one before, which is closed only now: a
+     * peer may keep the worker of one that was closed for the next.
+     */
+    async openNew({ who, open, lix: before }) {
       const start = performance.now()
       const lix = await open()
       await lix.activeVersion()
       const ms = performance.now() - start
-      await lix.close()
+      lixes[who] = lix
+      await before?.close()
       return { ms }
     },
 
@@ -43,14 +47,15 @@ export function createWorkloads(implementations) {
       return { bytes: images[who].byteLength }
     },
 
-    /** From bytes in memory to the answer of a query. */
-    async openExisting({ who, open }, { key }) {
+    /** From bytes in memory to the answer of a query; in place of the one before. */
+    async openExisting({ who, open, lix: before }, { key }) {
       const image = images[who].slice()
       const start = performance.now()
       const lix = await open(image)
       const value = await lix.read(`key ${key}`)
       const ms = performance.now() - start
-      await lix.close()
+      lixes[who] = lix
+      await before?.close()
       expect(value, `value ${key}`)
       return { ms }
     },
