@@ -383,14 +383,8 @@ fn init_refuses_what_this_engine_does_not_have() {
             InitRequest { plugins: plugin(PluginFormat::Unspecified), ..none() },
             "OPTION_INVALID plugins.format",
         ),
-        (
-            InitRequest { events: detail(CommitDetail::Keys), ..none() },
-            "CAPABILITY_MISSING COMMIT_DETAIL",
-        ),
-        (
-            InitRequest { events: detail(CommitDetail::Values), ..none() },
-            "CAPABILITY_MISSING COMMIT_DETAIL",
-        ),
+        (InitRequest { events: detail(CommitDetail::Keys), ..none() }, "minor 0"),
+        (InitRequest { events: detail(CommitDetail::Values), ..none() }, "minor 0"),
         (InitRequest { open_mode: OpenMode::Open.into(), ..none() }, "STORAGE_MISSING "),
         (
             InitRequest { open_mode: OpenMode::Open.into(), seed: seed(), ..none() },
