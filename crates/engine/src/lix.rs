@@ -125,11 +125,17 @@ impl Lix {
             self.sql.link().join_transaction()?;
             self.has_joined.set(true);
         }
+        self.refresh()?;
+        self.drain_scans()
+    }
+
+    /// To be called before anybody asks for ids or schemas: a rollback may have changed what holds.
+    pub(crate) fn refresh(&self) -> Result<()> {
         if self.is_stale.replace(false) {
             self.load_schemas()?;
             self.load_mode()?;
         }
-        self.drain_scans()
+        Ok(())
     }
 
     /// What is in memory may not be so any more.

@@ -57,6 +57,7 @@ fn with(
     let lix: Weak<Lix> = Rc::downgrade(lix);
     Rc::new(move |arguments| {
         let lix = lix.upgrade().expect("a lix lives as long as its connection runs statements");
+        lix.refresh()?;
         body(&lix, arguments)
     })
 }
