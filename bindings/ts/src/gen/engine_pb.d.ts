@@ -1180,7 +1180,7 @@ export declare type InitRequest = Message<"lix.engine.v1.InitRequest"> & {
    * CAPABILITY_CHANGE_CONTROL.
    *
    * [lix.opened] Content that is a lix is opened as one, whether or not this is present. [lix.plain] Absent with
-   * content that is no lix, or with none: a plain SQLite database, in which the engine adds and reserves nothing.
+   * content that is no lix, or with none: a plain SQLite database, to which nothing is added.
    *
    * @generated from field: lix.engine.v1.LixOptions lix = 13;
    */
@@ -1206,8 +1206,8 @@ export declare const InitRequestSchema: GenMessage<InitRequest>;
  * [lix.foreign-tables] A plain database with a table whose name begins with _lix_ (in any case) makes init fail with
  * CORRUPT/IMAGE_INVALID, and so does a lix whose schema_version the engine does not know; the subject is that of
  * other faults of the same bytes.
- * [lix.own-tables] In a lix a statement may read the tables that begin with _lix_, but one that writes, alters, drops
- * or makes one is refused with INVALID/READ_ONLY.
+ * [lix.own-tables] Names that begin with _lix_ are the engine's, in a plain database, too: a statement may read such a
+ * table, but one that writes, alters, drops or makes one is refused with INVALID/READ_ONLY.
  *
  * @generated from message lix.engine.v1.LixOptions
  */
