@@ -75,6 +75,9 @@ impl Lix {
     pub(crate) fn commit_with(self: &Rc<Self>, plan: CommitPlan) -> Result<Rc<str>> {
         self.before_writing()?;
         self.seal_version(&plan.version_id)?;
+        for seq in &plan.changes {
+            self.seal_holder(*seq)?;
+        }
         let created_at = self.ids.timestamp();
         let no = self.open_commit(&plan.version_id)?;
         for seq in &plan.changes {
@@ -85,6 +88,28 @@ impl Lix {
             self.after_change(&plan.version_id, &change.key, *seq)?;
         }
         self.finish(no, &plan.version_id, &plan.parents, &plan.authors, &created_at)
+    }
+
+    /// Seals what is pending where a change is part of it: a change that another commit refers to
+    /// is not written over any more.
+    fn seal_holder(&self, change_seq: i64) -> Result<()> {
+        if !self.has_pending.get() {
+            return Ok(());
+        }
+        let sql = "select k.version_id from _lix_commit_change m cross join _lix_commit k on k.no = m.commit_no
+                   where m.change_seq = ?1 and k.id is null and k.version_id is not null";
+        let holder = self.sql.first(sql, &[Bound::Integer(change_seq)], |row| row.text(0))?;
+        holder.map_or(Ok(()), |version_id| self.seal_version(&version_id))
+    }
+
+    /// A change that another commit is to name must not be replaced any more.
+    fn seal_change(&self, seq: i64) -> Result<()> {
+        let sql = "select k.version_id from _lix_commit_change m cross join _lix_commit k on k.no = m.commit_no
+                   where m.change_seq = ?1 and k.id is null";
+        match self.sql.first(sql, &[Bound::Integer(seq)], |row| row.text(0))? {
+            Some(version_id) => self.seal_version(&version_id),
+            None => Ok(()),
+        }
     }
 
     /// Moves a version's tip to a commit that only repeats what the version has: a checkpoint.
