@@ -488,7 +488,7 @@ impl Merge {
                 }
                 Ok(())
             };
-            let mut start = |sql: [&'static str; 2], line: &str, until: Option<i64>| {
+            let start = |sql: [&'static str; 2], line: &str, until: Option<i64>| {
                 let mut params = vec![Bound::Text(line), Bound::Text(&schema_key)];
                 params.extend(until.map(Bound::Integer));
                 params.extend(entity_id.as_deref().map(Bound::Text));
