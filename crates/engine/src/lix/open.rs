@@ -40,7 +40,10 @@ pub(crate) fn open(
             true
         }
         (Found::Lix, _) => {
-            lix.check()?;
+            lix.check().map_err(|error| match error.reason {
+                Reason::OutOfMemory => error,
+                _ => Error { reason: Reason::ImageInvalid, ..error },
+            })?;
             false
         }
     };
@@ -59,8 +62,9 @@ enum Found {
 
 impl Lix {
     fn found(&self) -> Result<Found> {
-        let sql = "select name from sqlite_schema where tbl_name like '\\_lix\\_%' escape '\\'
-                   order by name <> '_lix_meta' limit 1";
+        let sql = "select lower(name) from sqlite_schema
+                   where type in ('table', 'view') and name like '\\_lix\\_%' escape '\\'
+                   order by lower(name) <> '_lix_meta' limit 1";
         let first = self.sql.first(sql, &[], |row| row.text(0))?;
         Ok(match first {
             Some(name) if &*name == "_lix_meta" => Found::Lix,
