@@ -3,13 +3,21 @@
 #![allow(clippy::result_large_err, reason = "an error of the protocol, not of a hot path")]
 
 mod accounts;
+mod bootstrap;
 mod changes;
 mod entities;
 mod examples;
+mod history;
 #[path = "../session/host.rs"]
 #[allow(dead_code, reason = "the host of the session's tests does more than is needed here")]
 mod host;
 mod lookups;
+mod procedures;
+#[path = "../session/random.rs"]
+#[allow(dead_code, reason = "the session's tests choose in more ways")]
+mod random;
+mod opening;
+mod rebuild;
 mod script;
 mod state;
 mod stored_schemas;
