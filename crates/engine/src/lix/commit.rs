@@ -11,7 +11,7 @@ use std::rc::Rc;
 use lix_engine_protocol::{Error, Reason, Result};
 use serde_json::{Map, Value, json};
 
-use super::state::{Key, is_shared};
+use super::state::{Key, Own, is_shared};
 use super::versions::parse;
 use super::{GLOBAL, Lix, OWN_PLUGIN};
 use crate::sqlite::Bound;
@@ -100,16 +100,6 @@ impl Lix {
                    where m.change_seq = ?1 and k.id is null and k.version_id is not null";
         let holder = self.sql.first(sql, &[Bound::Integer(change_seq)], |row| row.text(0))?;
         holder.map_or(Ok(()), |version_id| self.seal_version(&version_id))
-    }
-
-    /// A change that another commit is to name must not be replaced any more.
-    fn seal_change(&self, seq: i64) -> Result<()> {
-        let sql = "select k.version_id from _lix_commit_change m cross join _lix_commit k on k.no = m.commit_no
-                   where m.change_seq = ?1 and k.id is null";
-        match self.sql.first(sql, &[Bound::Integer(seq)], |row| row.text(0))? {
-            Some(version_id) => self.seal_version(&version_id),
-            None => Ok(()),
-        }
     }
 
     /// Moves a version's tip to a commit that only repeats what the version has: a checkpoint.
@@ -494,6 +484,63 @@ impl Lix {
             "insert or replace into _lix_base (version_id, base_version_id, base_no) values (?1, ?2, ?3)",
             &[Bound::Text(version_id), Bound::Text(base), Bound::Integer(base_no)],
         )?;
+        self.forget_bases();
+        Ok(())
+    }
+
+    /// Takes the rows of a line away, for a version that starts anew under the id of a deleted one.
+    /// Versions that share some of them get rows of their own first.
+    pub(crate) fn clear_line(&self, version_id: &str) -> Result<()> {
+        let mut dependents = Vec::new();
+        let sql = "select version_id from _lix_base where base_version_id = ?1";
+        self.sql.each(sql, &[Bound::Text(version_id)], |row| {
+            dependents.push(row.text(0));
+            Ok(())
+        })?;
+        for dependent in dependents {
+            self.detach(&dependent)?;
+        }
+        for sql in [
+            "delete from _lix_state where version_id = ?1",
+            "delete from _lix_state_past where version_id = ?1",
+            "delete from _lix_working where version_id = ?1",
+            "delete from _lix_base where version_id = ?1",
+        ] {
+            self.sql.run(sql, &[Bound::Text(version_id)])?;
+        }
+        self.forget_bases();
+        Ok(())
+    }
+
+    /// Copies the rows that a version shares with others, so that it shares nothing any more.
+    fn detach(&self, version_id: &str) -> Result<()> {
+        let mut keys = std::collections::BTreeSet::new();
+        for layer in self.layers(version_id)?.iter().skip(1) {
+            for sql in [
+                "select schema_key, entity_id, file_id from _lix_state where version_id = ?1",
+                "select schema_key, entity_id, file_id from _lix_state_past where version_id = ?1",
+            ] {
+                self.sql.each(sql, &[Bound::Text(&layer.line)], |row| {
+                    keys.insert(Key {
+                        schema_key: row.text(0),
+                        entity_id: row.text(1),
+                        file_id: row.text(2),
+                    });
+                    Ok(())
+                })?;
+            }
+        }
+        for key in keys {
+            if let Some(own) = self.own(version_id, &key)?
+                && !own.is_on_line
+            {
+                let created_at = own.stored_created_at.as_deref();
+                let Own { change_seq, commit_no, is_deleted, .. } = own;
+                self.put_state(version_id, &key, change_seq, commit_no, created_at, is_deleted)?;
+            }
+        }
+        let sql = "delete from _lix_base where version_id = ?1";
+        self.sql.run(sql, &[Bound::Text(version_id)])?;
         self.forget_bases();
         Ok(())
     }

@@ -546,7 +546,10 @@ fn is_itself(target: &Target<'_>, row: &StateRow) -> bool {
 fn holds(row: &StateRow, properties: &[Rc<str>], values: &[&Value]) -> bool {
     let Some(snapshot) = &row.snapshot else { return false };
     let snapshot = parse(Some(snapshot));
-    properties.iter().zip(values).all(|(name, value)| snapshot.get(&**name) == Some(*value))
+    properties.iter().zip(values).all(|(name, value)| match snapshot.get(&**name) {
+        Some(found) => found == *value || canonical(found) == canonical(value),
+        None => false,
+    })
 }
 
 /// The values of properties; none if one is missing or null.
@@ -572,8 +575,29 @@ fn plain(value: &Value) -> String {
 }
 
 fn list(values: &[&Value]) -> String {
-    Value::Array(values.iter().map(|value| (*value).clone()).collect()).to_string()
+    Value::Array(values.iter().map(|value| canonical(value)).collect()).to_string()
 }
+
+/// Equal numbers as the same number, whatever way they are written.
+fn canonical(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            Some(float) if float.fract() == 0.0 && float.abs() < EXACT => Value::from(float as i64),
+            Some(float) if number.is_f64() => Value::from(float),
+            _ => value.clone(),
+        },
+        Value::Array(items) => items.iter().map(canonical).collect(),
+        Value::Object(map) => {
+            let mut sorted: Vec<_> = map.iter().collect();
+            sorted.sort_by_key(|(name, _)| *name);
+            sorted.into_iter().map(|(name, value)| (name.clone(), canonical(value))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+/// Up to here every integer is a floating-point number too.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 
 fn quoted(values: &[&Value]) -> String {
     values.iter().map(|value| format!("'{}'", plain(value))).collect::<Vec<_>>().join(", ")

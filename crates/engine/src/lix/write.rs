@@ -81,6 +81,10 @@ impl Lix {
         }
         self.known_version(version_id)?;
         self.validate_delete(version_id, &row)?;
+        if &*key.schema_key == "lix_version_descriptor" {
+            // Nobody could later.
+            self.seal_version(&key.entity_id)?;
+        }
         let created_at = self.ids.timestamp();
         let seq = self.put_change(
             version_id,
@@ -233,11 +237,10 @@ impl Lix {
         let Some(no) = self.commit_no(commit_id)? else {
             return refuse(format!("Commit with id '{commit_id}' does not exist"));
         };
-        let sql = "select 1 from _lix_state where version_id = ?1
-                   union all select 1 from _lix_base where version_id = ?1 limit 1";
-        if self.sql.first(sql, &[Bound::Text(id)], |_| ())?.is_some() {
-            return refuse(format!("The id '{id}' belonged to a version that was deleted"));
-        }
+        // What a deleted version of the same id held is not what this one begins with.
+        self.clear_line(id)?;
+        self.sql.run("delete from _lix_untracked where version_id = ?1", &[Bound::Text(id)])?;
+        self.untracked.take();
         self.start_line(id, commit_id)?;
         let seq = self.put_change(
             GLOBAL,
