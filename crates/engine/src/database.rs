@@ -141,10 +141,11 @@ impl Database {
     pub(crate) fn commit_event(&mut self, detail: CommitDetail, max_bytes: usize) -> CommitEvent {
         let mut event = CommitEvent { commit_seq: self.commit_seq, ..Default::default() };
         if lix::events::has_rows(detail) {
-            let rows = self.lix.as_ref().map_or(Ok(Vec::new()), |lix| lix.take_event_rows());
+            let mut list = lix::events::List::new(detail, max_bytes);
+            let listed = self.lix.as_ref().map_or(Ok(()), |lix| lix.list_changes(&mut list));
+            list.finish(&mut event);
             // The commit stands, whether or not it can be told what is in it.
-            event.truncated = rows.is_err();
-            lix::events::list(&mut event, &rows.unwrap_or_default(), detail, max_bytes);
+            event.truncated |= listed.is_err();
         }
         event
     }

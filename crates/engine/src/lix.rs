@@ -234,6 +234,9 @@ impl Transaction for Sealer {
         if let Some(lix) = self.0.upgrade() {
             lix.has_joined.set(false);
             lix.touched.borrow_mut().marks.clear();
+            if !lix.wants_events.get() {
+                lix.sealed.borrow_mut().clear();
+            }
         }
     }
 

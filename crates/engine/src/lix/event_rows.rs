@@ -2,12 +2,14 @@
 //!
 //! Guarantee: tracked and untracked rows are both there, in the order that the manual fixes.
 
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::rc::Rc;
 
 use lix_engine_protocol::Result;
 use serde_json::json;
 
-use super::events::EventRow;
+use super::events::{EventRow, List};
 use super::state::{Key, UNTRACKED};
 use super::{GLOBAL, LIX_FILE, Lix, OWN_PLUGIN};
 use crate::sqlite::{Bound, Statement};
@@ -24,44 +26,42 @@ struct Sealed {
 }
 
 impl Lix {
-    /// What was written since the last call, if somebody listens. To be called after a commit.
-    pub(crate) fn take_event_rows(&self) -> Result<Vec<EventRow>> {
+    /// Lists what was written since the last call, if somebody listens. To be called after a commit.
+    pub(crate) fn list_changes(&self, list: &mut List) -> Result<()> {
         let sealed = self.sealed.take();
-        let touched = std::mem::take(&mut *self.touched.borrow_mut());
+        let touched = self.touched.take();
         if !self.wants_events.get() {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        let mut rows = Vec::new();
         let mut commits = Vec::new();
-        for no in sealed {
-            commits.extend(self.sealed_commit(no)?);
+        for no in last_of_each(&sealed) {
+            commits.extend(self.sealed_commit(*no)?);
         }
         for commit in &commits {
-            self.domain_rows(commit, &mut rows)?;
+            self.domain_rows(commit, list)?;
         }
-        for (index, (version_id, key)) in touched.keys.iter().enumerate() {
-            let comes_again = touched.keys[index + 1..].iter().any(|later| later.0 == *version_id && later.1 == *key);
-            if !comes_again {
-                rows.push(self.untracked_event(version_id, key)?);
+        for (version_id, key) in last_of_each(&touched.keys) {
+            if !list.is_full() {
+                list.push(&self.untracked_event(version_id, key)?);
             }
         }
         for commit in &commits {
-            self.author_rows(commit, &mut rows)?;
+            self.author_rows(commit, list)?;
         }
         for commit in &commits {
-            rows.push(EventRow {
+            list.push(&EventRow {
                 id: commit.change_id.clone(),
                 snapshot: commit.snapshot.clone(),
                 ..commit.graph_row("lix_commit", commit.id.clone())
             });
         }
         for commit in &commits {
-            self.tip_rows(commit, &mut rows)?;
+            self.tip_rows(commit, list)?;
         }
         for commit in &commits {
-            self.edge_rows(commit, &mut rows)?;
+            self.edge_rows(commit, list)?;
         }
-        Ok(rows)
+        Ok(())
     }
 
     fn sealed_commit(&self, no: i64) -> Result<Option<Sealed>> {
@@ -79,38 +79,50 @@ impl Lix {
     }
 
     /// Every change of a commit, each followed by its place in the commit's change set.
-    fn domain_rows(&self, commit: &Sealed, rows: &mut Vec<EventRow>) -> Result<()> {
+    fn domain_rows(&self, commit: &Sealed, list: &mut List) -> Result<()> {
+        if list.is_full() {
+            return Ok(());
+        }
         let sql = "select c.id, c.entity_id, c.schema_key, c.schema_version, c.file_id, c.plugin_key, c.created_at, c.snapshot
                    from _lix_commit_change m cross join _lix_change c on c.seq = m.change_seq
                    where m.commit_no = ?1 order by m.change_seq";
         self.sql.each(sql, &[Bound::Integer(commit.no)], |row| {
+            if list.is_full() {
+                return Ok(());
+            }
             let domain = change_row(row, &commit.version_id, &commit.id);
-            let element = json!({
-                "change_set_id": &*commit.change_set_id,
-                "change_id": &*domain.id,
-                "entity_id": &*domain.entity_id,
-                "schema_key": &*domain.schema_key,
-                "file_id": &*domain.file_id,
-            });
+            let snapshot = || {
+                json!({
+                    "change_set_id": &*commit.change_set_id,
+                    "change_id": &*domain.id,
+                    "entity_id": &*domain.entity_id,
+                    "schema_key": &*domain.schema_key,
+                    "file_id": &*domain.file_id,
+                })
+            };
             let entity_id = format!("{}~{}", commit.change_set_id, domain.id);
             let element = EventRow {
                 id: domain.id.clone(),
-                snapshot: Some(element.to_string().into()),
+                snapshot: list.has_values().then(|| snapshot().to_string().into()),
                 ..commit.graph_row("lix_change_set_element", entity_id.into())
             };
-            rows.extend([domain, element]);
+            list.push(&domain);
+            list.push(&element);
             Ok(())
         })
     }
 
-    fn author_rows(&self, commit: &Sealed, rows: &mut Vec<EventRow>) -> Result<()> {
+    fn author_rows(&self, commit: &Sealed, list: &mut List) -> Result<()> {
+        if list.is_full() {
+            return Ok(());
+        }
         let sql = "select c.id, a.account_id from _lix_commit_change m cross join _lix_change c on c.seq = m.change_seq
                    join _lix_commit_author a on a.commit_no = m.commit_no
                    where m.commit_no = ?1 order by m.change_seq, a.account_id";
         self.sql.each(sql, &[Bound::Integer(commit.no)], |row| {
             let (change_id, account_id) = (row.text(0), row.text(1));
             let author = json!({ "change_id": &*change_id, "account_id": &*account_id });
-            rows.push(EventRow {
+            list.push(&EventRow {
                 snapshot: Some(author.to_string().into()),
                 ..commit.graph_row("lix_change_author", format!("{change_id}~{account_id}").into())
             });
@@ -118,24 +130,28 @@ impl Lix {
         })
     }
 
-    fn tip_rows(&self, commit: &Sealed, rows: &mut Vec<EventRow>) -> Result<()> {
+    fn tip_rows(&self, commit: &Sealed, list: &mut List) -> Result<()> {
         let sql = "select c.id, c.entity_id, c.schema_key, c.schema_version, c.file_id, c.plugin_key, c.created_at, c.snapshot
                    from _lix_change c
                    where c.schema_key = 'lix_version_tip' and c.entity_id = ?1 and c.file_id = 'lix'
                      and c.snapshot ->> '$.commit_id' = ?2
                    order by c.seq desc limit 1";
         let params = [Bound::Text(&commit.version_id), Bound::Text(&commit.id)];
-        rows.extend(self.sql.first(sql, &params, |row| change_row(row, GLOBAL, &commit.id))?);
+        if let Some(row) =
+            self.sql.first(sql, &params, |row| change_row(row, GLOBAL, &commit.id))?
+        {
+            list.push(&row);
+        }
         Ok(())
     }
 
-    fn edge_rows(&self, commit: &Sealed, rows: &mut Vec<EventRow>) -> Result<()> {
+    fn edge_rows(&self, commit: &Sealed, list: &mut List) -> Result<()> {
         let sql = "select p.id from _lix_commit_parent e join _lix_commit p on p.no = e.parent_no
                    where e.commit_no = ?1 order by e.position";
         self.sql.each(sql, &[Bound::Integer(commit.no)], |row| {
             let parent = row.text(0);
             let edge = json!({ "parent_id": &*parent, "child_id": &*commit.id });
-            rows.push(EventRow {
+            list.push(&EventRow {
                 snapshot: Some(edge.to_string().into()),
                 ..commit.graph_row("lix_commit_edge", format!("{parent}~{}", commit.id).into())
             });
@@ -189,6 +205,14 @@ impl Sealed {
             snapshot: None,
         }
     }
+}
+
+/// What is there several times stands where it is last.
+fn last_of_each<T: Eq + Hash>(items: &[T]) -> Vec<&T> {
+    let mut seen = HashSet::new();
+    let mut last: Vec<_> = items.iter().rev().filter(|item| seen.insert(*item)).collect();
+    last.reverse();
+    last
 }
 
 fn change_row(row: &Statement, version_id: &str, commit_id: &Rc<str>) -> EventRow {

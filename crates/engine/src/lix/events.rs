@@ -27,17 +27,32 @@ pub(crate) fn has_rows(detail: CommitDetail) -> bool {
     matches!(detail, CommitDetail::Keys | CommitDetail::Values)
 }
 
-/// Lists the rows in an event, as far as `max_bytes` reach.
-pub(crate) fn list(
-    event: &mut CommitEvent,
-    rows: &[EventRow],
-    detail: CommitDetail,
+/// The list of an event, as far as a number of bytes reaches.
+pub(crate) struct List {
+    batch: BatchBuilder,
+    names: &'static [&'static str],
     max_bytes: usize,
-) {
-    let has_values = detail == CommitDetail::Values;
-    let names = &COLUMNS[..if has_values { COLUMNS.len() } else { COLUMNS.len() - 1 }];
-    let mut batch = BatchBuilder::new(names.len());
-    for row in rows {
+    is_full: bool,
+}
+
+impl List {
+    pub(crate) fn new(detail: CommitDetail, max_bytes: usize) -> Self {
+        let is_short = detail != CommitDetail::Values;
+        let names = &COLUMNS[..COLUMNS.len() - usize::from(is_short)];
+        Self { batch: BatchBuilder::new(names.len()), names, max_bytes, is_full: false }
+    }
+
+    /// Whether the content of rows matters.
+    pub(crate) fn has_values(&self) -> bool {
+        self.names.len() == COLUMNS.len()
+    }
+
+    /// Nothing that is added from here on is listed.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    pub(crate) fn push(&mut self, row: &EventRow) {
         let texts = [
             &row.id,
             &row.entity_id,
@@ -48,30 +63,34 @@ pub(crate) fn list(
             &row.created_at,
             &row.version_id,
         ];
-        let optional = [&row.commit_id, &row.snapshot];
-        let bytes = texts.iter().map(|text| text.len()).sum::<usize>()
-            + optional
-                .iter()
-                .filter_map(|text| text.as_ref())
-                .map(|text| text.len())
-                .sum::<usize>();
-        if batch.size() + bytes + names.len() * CELL_BYTES > max_bytes {
-            event.truncated = true;
-            break;
+        let snapshot = row.snapshot.as_ref().filter(|_| self.has_values());
+        let bytes: usize = texts
+            .into_iter()
+            .chain(&row.commit_id)
+            .chain(snapshot)
+            .map(|text| text.len() + CELL_BYTES)
+            .sum();
+        self.is_full |= self.batch.size() + bytes + 3 * CELL_BYTES > self.max_bytes;
+        if self.is_full {
+            return;
         }
         for (column, text) in texts.into_iter().enumerate() {
-            batch.text(column, text.as_bytes());
+            self.batch.text(column, text.as_bytes());
         }
-        put(&mut batch, COMMIT_ID, row.commit_id.as_deref());
-        batch.integer(UNTRACKED, row.commit_id.is_none().into());
-        if has_values {
-            put(&mut batch, SNAPSHOT, row.snapshot.as_deref());
+        put(&mut self.batch, COMMIT_ID, row.commit_id.as_deref());
+        self.batch.integer(UNTRACKED, row.commit_id.is_none().into());
+        if self.has_values() {
+            put(&mut self.batch, SNAPSHOT, row.snapshot.as_deref());
         }
-        batch.end_row();
+        self.batch.end_row();
     }
-    event.changes = Some(batch.finish());
-    event.columns =
-        names.iter().map(|name| Column { name: (*name).into(), decl_type: None }).collect();
+
+    pub(crate) fn finish(self, event: &mut CommitEvent) {
+        event.changes = Some(self.batch.finish());
+        event.truncated = self.is_full;
+        let column = |name: &&str| Column { name: (*name).into(), decl_type: None };
+        event.columns = self.names.iter().map(column).collect();
+    }
 }
 
 fn put(batch: &mut BatchBuilder, column: usize, text: Option<&str>) {
@@ -136,32 +155,43 @@ mod tests {
         cells.map(show).collect()
     }
 
+    fn list(rows: &[EventRow], detail: CommitDetail, max_bytes: usize) -> CommitEvent {
+        let mut list = List::new(detail, max_bytes);
+        rows.iter().for_each(|row| list.push(row));
+        let mut event = CommitEvent::default();
+        list.finish(&mut event);
+        event
+    }
+
     #[test]
     fn values_come_only_where_they_were_asked_for() {
         let rows = [row(Some("c"), Some("{}")), row(None, None)];
-        let mut event = CommitEvent::default();
-        list(&mut event, &rows, CommitDetail::Values, usize::MAX);
+        let event = list(&rows, CommitDetail::Values, usize::MAX);
         assert_eq!(column(&event, "commit_id"), ["c", "NULL"]);
         assert_eq!(column(&event, "untracked"), ["0", "1"]);
         assert_eq!(column(&event, "snapshot_content"), ["{}", "NULL"]);
         assert!(!event.truncated);
 
-        list(&mut event, &rows, CommitDetail::Keys, usize::MAX);
+        let event = list(&rows, CommitDetail::Keys, usize::MAX);
         assert_eq!(event.columns.last().unwrap().name, "untracked");
         assert_eq!(column(&event, "version_id"), ["v", "v"]);
 
-        list(&mut event, &[], CommitDetail::Keys, usize::MAX);
+        let event = list(&[], CommitDetail::Keys, usize::MAX);
         assert_eq!((event.changes.unwrap().row_count, event.columns.len()), (0, 10));
     }
 
     #[test]
     fn a_list_that_is_too_long_ends_early_and_says_so() {
-        let rows = vec![row(Some("c"), Some("{}")); 1_000];
-        let mut event = CommitEvent::default();
-        list(&mut event, &rows, CommitDetail::Values, 10_000);
+        let mut rows = vec![row(Some("c"), Some("{}")); 1_000];
+        let event = list(&rows, CommitDetail::Values, 10_000);
         assert!(event.truncated);
         let batch = event.changes.unwrap();
         assert!((50..1_000).contains(&batch.row_count), "{}", batch.row_count);
         assert!(prost::Message::encoded_len(&batch) <= 10_000);
+
+        // What is listed is a beginning: a small row behind one that is too large is not.
+        rows[1].snapshot = Some("x".repeat(10_000).into());
+        let batch = list(&rows[..3], CommitDetail::Values, 10_000).changes.unwrap();
+        assert_eq!(batch.row_count, 1);
     }
 }
