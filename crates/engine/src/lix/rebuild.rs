@@ -75,7 +75,7 @@ enum Move {
     Begin,
     /// To a commit that the version made.
     Append,
-    /// To the version's working commit, which only repeats what the version has.
+    /// To a commit that was written like an entity and only repeats what the version has.
     Checkpoint,
     /// The version has no tip any more, or the same as before.
     Nowhere,
@@ -107,7 +107,9 @@ impl<'a> Replay<'a> {
         // A commit may be written again, when it becomes a checkpoint or by hand; what its version
         // wrote into it is what it said at first.
         let mut first: HashMap<Rc<str>, Said> = HashMap::new();
-        each_of(lix, "lix_commit", |seq, _, id, snapshot| {
+        let mut writes: HashMap<Rc<str>, Rc<str>> = HashMap::new();
+        each_of(lix, "lix_commit", |seq, change_id, id, snapshot| {
+            writes.insert(change_id, id.clone());
             if let Some(commit) = snapshot {
                 let strings = |name: &str| strings(&commit, name);
                 first.entry(id.clone()).or_insert_with(|| Said {
@@ -124,12 +126,10 @@ impl<'a> Replay<'a> {
             let commit_id = snapshot.and_then(|tip| string(&tip, "commit_id"));
             tips.push(Tip { seq, change_id, version_id, commit_id });
         })?;
-        let mut working: HashSet<(Rc<str>, Rc<str>)> = HashSet::new();
-        each_of(lix, "lix_version_descriptor", |_, _, version_id, snapshot| {
-            if let Some(id) = snapshot.and_then(|version| string(&version, "working_commit_id")) {
-                working.insert((version_id, id));
-            }
-        })?;
+        // Working commits, and those that somebody wrote by hand, are written like any entity.
+        let listed = first.values().flat_map(|said| &said.change_ids);
+        let written: HashSet<Rc<str>> =
+            listed.filter_map(|change_id| writes.get(change_id).cloned()).collect();
 
         let mut moves = HashMap::new();
         let mut makers: HashMap<Rc<str>, Rc<str>> = HashMap::new();
@@ -150,9 +150,7 @@ impl<'a> Replay<'a> {
                 None if &*tip.version_id == GLOBAL => Move::Append,
                 None => Move::Begin,
                 Some(before) if *before == commit_id => Move::Nowhere,
-                Some(_) if working.contains(&(tip.version_id.clone(), commit_id.clone())) => {
-                    Move::Checkpoint
-                }
+                Some(_) if written.contains(&commit_id) => Move::Checkpoint,
                 // Merges of other engines do not name the change that moved the tip.
                 Some(before) if follows(before) && !makers.contains_key(&commit_id) => Move::Append,
                 Some(_) => Move::Astray,
@@ -283,7 +281,10 @@ impl<'a> Replay<'a> {
 
     fn begin(&self, key: &Key, seq: i64) -> Result<()> {
         match self.tip_commit(seq)? {
-            Some(commit_id) => self.lix.start_line(&key.entity_id, &commit_id),
+            Some(commit_id) => {
+                self.lix.clear_line(&key.entity_id)?;
+                self.lix.start_line(&key.entity_id, &commit_id)
+            }
             None => Ok(()),
         }
     }
@@ -305,21 +306,10 @@ impl<'a> Replay<'a> {
         if let Some(no) = made.no {
             return Ok(no);
         }
-        let version = Bound::Text(&made.version_id);
-        let no = match self.lix.commit_no(&made.id)? {
-            Some(no) => {
-                made.is_named = true;
-                let sql = "update _lix_commit set version_id = ?2 where no = ?1";
-                self.lix.sql.run(sql, &[Bound::Integer(no), version])?;
-                no
-            }
-            None => {
-                self.lix.sql.run("insert into _lix_commit (version_id) values (?1)", &[version])?;
-                let no = self.lix.sql.last_insert_rowid();
-                self.lix.pending.borrow_mut().insert(made.version_id.clone(), Some(no));
-                no
-            }
-        };
+        let sql = "insert into _lix_commit (version_id) values (?1)";
+        self.lix.sql.run(sql, &[Bound::Text(&made.version_id)])?;
+        let no = self.lix.sql.last_insert_rowid();
+        self.lix.pending.borrow_mut().insert(made.version_id.clone(), Some(no));
         made.no = Some(no);
         Ok(no)
     }
@@ -329,13 +319,21 @@ impl<'a> Replay<'a> {
         let Some(&index) = self.commits.by_id.get(id) else { return Ok(()) };
         let made = &mut self.commits.all[index];
         let Some(no) = made.no else { return Ok(()) };
-        if !made.is_named {
-            made.is_named = true;
-            let sql = "update _lix_commit set id = ?2 where no = ?1";
-            self.lix.sql.run(sql, &[Bound::Integer(no), Bound::Text(id)])?;
-            self.lix.pending.borrow_mut().insert(made.version_id.clone(), None);
+        if made.is_named {
+            return Ok(());
         }
-        Ok(())
+        made.is_named = true;
+        self.lix.pending.borrow_mut().insert(made.version_id.clone(), None);
+        let [no, id] = [Bound::Integer(no), Bound::Text(id)];
+        // A commit that was written twice in one transaction may name one that came after it.
+        if let Some(named) = self.lix.commit_no(&made.id)? {
+            let named = Bound::Integer(named);
+            let sql = "update _lix_commit_parent set parent_no = ?1 where parent_no = ?2";
+            self.lix.sql.run(sql, &[no, named])?;
+            self.lix.sql.run("delete from _lix_commit where no = ?1", &[named])?;
+            self.lix.graph.forget();
+        }
+        self.lix.sql.run("update _lix_commit set id = ?2 where no = ?1", &[no, id])
     }
 }
 
