@@ -56,6 +56,8 @@ impl Lix {
     fn create_checkpoint(self: &Rc<Self>) -> Result<Rc<str>> {
         let version_id = self.version_or_active(None)?;
         let tip = self.sealed_tip(&version_id)?;
+        // What an earlier checkpoint of this transaction wrote must not be written over.
+        self.seal_version(GLOBAL)?;
         let mut work = self.work(&version_id)?;
         work.retain(|work| work.status != "unchanged");
         if work.is_empty() {

@@ -106,6 +106,8 @@ impl Lix {
             Start::Version(id) => self.sealed_tip(&self.version_or_active(Some(id))?)?,
             Start::Commit(id) => {
                 self.existing_commit("from_commit", &id)?;
+                // What the line begins with must not be written over.
+                self.seal_version(GLOBAL)?;
                 id
             }
         };
