@@ -123,6 +123,8 @@ impl Link {
                 (ffi::SQLITE_DBCONFIG_DEFENSIVE, 1),
                 (ffi::SQLITE_DBCONFIG_DQS_DML, 0),
                 (ffi::SQLITE_DBCONFIG_DQS_DDL, 0),
+                // A plan is made once and not anew for every value that is bound.
+                (ffi::SQLITE_DBCONFIG_ENABLE_QPSG, 1),
             ] {
                 ffi::sqlite3_db_config(db, option, on, ignored);
             }
@@ -319,6 +321,8 @@ pub(crate) struct Statement {
     traits: u32,
     target: Option<Target>,
     is_virtual: bool,
+    /// Parameters (from 1) whose values SQLite holds by pointer.
+    held: Vec<c_int>,
 }
 
 /// What a statement writes to.
@@ -360,7 +364,14 @@ impl Statement {
                 let traits = link.hooks.traits.get();
                 let target = link.hooks.target.take();
                 let is_virtual = target.as_ref().is_some_and(|target| link.is_virtual(target));
-                let statement = Statement { raw, link: link.clone(), traits, target, is_virtual };
+                let statement = Statement {
+                    raw,
+                    link: link.clone(),
+                    traits,
+                    target,
+                    is_virtual,
+                    held: Vec::new(),
+                };
                 if traits & ALTERS != 0 && link.hooks.inside.get() == 0 {
                     refuse_new_name(text)?;
                 }
@@ -461,12 +472,17 @@ impl Statement {
         }
     }
 
-    /// Back to before the first row, with nothing bound.
+    /// Back to before the first row, with no text or blob bound.
+    ///
+    /// Numbers stay: clearing all bindings makes SQLite compile the statement anew at its next step,
+    /// for any parameter that something is compared with.
     pub(crate) fn reset(&mut self) {
         // SAFETY: as above. The result code repeats the error of the last step.
         unsafe {
             ffi::sqlite3_reset(self.raw);
-            ffi::sqlite3_clear_bindings(self.raw);
+            for index in self.held.drain(..) {
+                ffi::sqlite3_bind_null(self.raw, index);
+            }
         }
     }
 
@@ -501,6 +517,9 @@ impl Statement {
         copy: bool,
     ) -> Result<(), Report> {
         let index = index as c_int;
+        if matches!(value, Bound::Text(_) | Bound::Blob(_)) {
+            self.held.push(index);
+        }
         let destructor = if copy { ffi::SQLITE_TRANSIENT() } else { ffi::SQLITE_STATIC() };
         // SAFETY: `raw` is live and reset; pointers are valid for their lengths. Without a copy,
         // the caller holds the values until `reset` has cleared the bindings.
