@@ -173,7 +173,7 @@ fn a_depth_is_that_of_the_shortest_way() {
 #[test]
 fn what_is_untracked_or_staged_has_no_history() {
     let mut lix = Lix::new();
-    let mut rows =
+    let rows =
         |lix: &mut Lix| lix.rows("select key from key_value_history where key like 'x%'");
     lix.run("insert into key_value(key, value, lixcol_untracked) values ('x1', 1, 1)");
     assert_eq!(rows(&mut lix), [""; 0]);
