@@ -168,7 +168,8 @@ impl Lix {
             created_at: row.text(4),
             snapshot: row.optional_text(5),
         })?;
-        change.ok_or_else(|| Error::new(Reason::DatabaseCorrupt, format!("change {seq} is missing")))
+        change
+            .ok_or_else(|| Error::new(Reason::DatabaseCorrupt, format!("change {seq} is missing")))
     }
 
     /// Makes a change what a version sees under its key, as of a commit on its line.
@@ -181,10 +182,21 @@ impl Lix {
         is_deleted: bool,
     ) -> Result<()> {
         let before = self.own(version_id, key)?;
-        let same_commit = before
-            .as_ref()
-            .filter(|own| own.is_on_line && own.commit_no == commit_no)
-            .cloned();
+        self.apply_over(before, version_id, key, change_seq, commit_no, is_deleted)
+    }
+
+    /// [`Lix::apply`] for a caller that knows what the version itself has under the key.
+    pub(crate) fn apply_over(
+        &self,
+        before: Option<Own>,
+        version_id: &str,
+        key: &Key,
+        change_seq: i64,
+        commit_no: i64,
+        is_deleted: bool,
+    ) -> Result<()> {
+        let same_commit =
+            before.as_ref().filter(|own| own.is_on_line && own.commit_no == commit_no).cloned();
         if let Some(own) = &before
             && own.is_on_line
             && own.commit_no != commit_no
@@ -294,7 +306,8 @@ impl Lix {
     }
 
     pub(crate) fn add_to_commit(&self, no: i64, change_seq: i64) -> Result<()> {
-        let sql = "insert or ignore into _lix_commit_change (commit_no, change_seq) values (?1, ?2)";
+        let sql =
+            "insert or ignore into _lix_commit_change (commit_no, change_seq) values (?1, ?2)";
         self.sql.run(sql, &[Bound::Integer(no), Bound::Integer(change_seq)])
     }
 
@@ -313,13 +326,16 @@ impl Lix {
         let commit_change_id = self.ids.uuid_v7();
 
         let mut members = Vec::new();
-        let sql = "select c.id from _lix_commit_change m cross join _lix_change c on c.seq = m.change_seq
+        let sql =
+            "select c.id from _lix_commit_change m cross join _lix_change c on c.seq = m.change_seq
                    where m.commit_no = ?1 order by m.change_seq";
         self.sql.each(sql, &[Bound::Integer(no)], |row| {
             members.push(row.text(0));
             Ok(())
         })?;
-        let list = |ids: &[Rc<str>]| Value::from(ids.iter().map(|id| Value::from(&**id)).collect::<Vec<_>>());
+        let list = |ids: &[Rc<str>]| {
+            Value::from(ids.iter().map(|id| Value::from(&**id)).collect::<Vec<_>>())
+        };
         let snapshot = json!({
             "id": &*commit_id,
             "change_set_id": &*change_set_id,
@@ -436,7 +452,8 @@ impl Lix {
     }
 
     fn put_parents(&self, no: i64, parents: &[Rc<str>]) -> Result<()> {
-        self.sql.run("delete from _lix_commit_parent where commit_no = ?1", &[Bound::Integer(no)])?;
+        self.sql
+            .run("delete from _lix_commit_parent where commit_no = ?1", &[Bound::Integer(no)])?;
         let mut numbers = Vec::with_capacity(parents.len());
         for (position, parent) in parents.iter().enumerate() {
             let parent = self.commit_named(parent)?;
@@ -454,7 +471,8 @@ impl Lix {
     }
 
     fn put_authors(&self, no: i64, authors: &[Rc<str>]) -> Result<()> {
-        self.sql.run("delete from _lix_commit_author where commit_no = ?1", &[Bound::Integer(no)])?;
+        self.sql
+            .run("delete from _lix_commit_author where commit_no = ?1", &[Bound::Integer(no)])?;
         for author in authors {
             self.sql.run(
                 "insert or ignore into _lix_commit_author (commit_no, account_id) values (?1, ?2)",
@@ -558,12 +576,13 @@ impl Lix {
         Ok(())
     }
 
-    /// What the history of a commit adds up to: per key the change nearest to it.
+    /// What a version showed whose newest commit this was: per key the nearest change on the line of
+    /// first parents. Other parents are merged ones: what was taken over from them is on the line.
     pub(crate) fn fold(&self, no: i64) -> Result<Vec<Folded>> {
         let mut found: HashMap<Key, usize> = HashMap::new();
         let mut folded: Vec<Folded> = Vec::new();
         let mut is_open: Vec<bool> = Vec::new();
-        for (commit_no, _) in self.ancestors(no, None)? {
+        for commit_no in self.line(no)? {
             let mut members = Vec::new();
             self.sql.each(
                 "select c.seq, c.schema_key, c.entity_id, c.file_id, c.created_at, c.snapshot is null
@@ -642,4 +661,3 @@ fn is_work(schema_key: &str) -> bool {
         "lix_change_set" | "lix_change_set_edge" | "lix_change_set_element" | "lix_version"
     )
 }
-

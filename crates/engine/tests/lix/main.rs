@@ -4,6 +4,7 @@
 
 mod accounts;
 mod bootstrap;
+mod branches;
 mod changes;
 mod entities;
 mod examples;

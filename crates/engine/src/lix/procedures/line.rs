@@ -20,6 +20,16 @@ pub(crate) struct At {
 }
 
 impl Lix {
+    /// A commit, its first parent, and so on.
+    pub(crate) fn line(&self, no: i64) -> Result<Vec<i64>> {
+        let mut line = Line::from(no);
+        let mut commits = Vec::new();
+        while let Some(no) = line.next(self)? {
+            commits.push(no);
+        }
+        Ok(commits)
+    }
+
     /// The keys that changed on the way from one commit to another, each with what it was there;
     /// none: it never was. Ordered by key.
     pub(crate) fn keys_between(
