@@ -13,11 +13,11 @@ mod history;
 #[allow(dead_code, reason = "the host of the session's tests does more than is needed here")]
 mod host;
 mod lookups;
+mod opening;
 mod procedures;
 #[path = "../session/random.rs"]
 #[allow(dead_code, reason = "the session's tests choose in more ways")]
 mod random;
-mod opening;
 mod rebuild;
 mod script;
 mod state;
