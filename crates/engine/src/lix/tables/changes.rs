@@ -5,6 +5,7 @@ use std::rc::{Rc, Weak};
 
 use lix_engine_protocol::{Error, Reason, Result};
 
+use super::lookup;
 use super::values::{snapshot, text, texts};
 use super::view::alive;
 use crate::lix::Lix;
@@ -24,34 +25,17 @@ impl Table for Changes {
     }
 
     fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
-        let mut used: Vec<&str> = Vec::new();
-        let mut lists = 0;
-        for wants_list in [false, true] {
-            for constraint in plan.constraints() {
-                let name = match constraint.column {
-                    0 => "id",
-                    1 => "entity",
-                    2 => "schema",
-                    4 => "file",
-                    _ => continue,
-                };
-                let index = constraint.index;
-                if !constraint.usable
-                    || !matches!(constraint.op, Op::Eq | Op::Is)
-                    || used.contains(&name)
-                    || plan.is_in(index) != wants_list
-                    || !plan.collation(index).eq_ignore_ascii_case("BINARY")
-                {
-                    continue;
-                }
-                plan.use_constraint(index, used.len(), false);
-                if wants_list && plan.use_in(index) {
-                    lists += 1;
-                }
-                used.push(name);
-            }
-        }
-        let has = |name| used.contains(&name);
+        let chosen = lookup::choose(plan, |constraint| {
+            let word = match constraint.column {
+                0 => "id",
+                1 => "entity",
+                2 => "schema",
+                4 => "file",
+                _ => return None,
+            };
+            matches!(constraint.op, Op::Eq | Op::Is).then(|| word.to_owned())
+        });
+        let has = |word| chosen.has(word);
         let rows = match (has("id"), has("entity"), has("schema"), has("file")) {
             (true, ..) => 1.0,
             (_, true, true, _) => 10.0,
@@ -59,13 +43,12 @@ impl Table for Changes {
             (_, _, true, _) => 20_000.0,
             (.., true) => 50_000.0,
             _ => 200_000.0,
-        } * f64::from(4_i32.pow(lists));
-        if has("id") && lists == 0 {
+        } * chosen.fan_out();
+        if has("id") && chosen.lists == 0 {
             plan.set_unique();
         }
         plan.set_cost(10.0 + rows);
         plan.set_rows(rows as i64);
-        plan.set_text(used.join(" "));
         Ok(())
     }
 

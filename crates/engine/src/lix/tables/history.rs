@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::entities::Shape;
 use super::layout::{Property, object, optional};
-use super::lookup::join_keys;
+use super::lookup::{self, join_keys};
 use super::values::{Kind, show, texts};
 use super::view::alive;
 use crate::lix::Lix;
@@ -136,54 +136,31 @@ impl Table for Histories {
 
     fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
         let layout = &*self.layout;
-        let mut used: Vec<String> = Vec::new();
-        let mut lists = 0;
-        for wants_list in [false, true] {
-            for constraint in plan.constraints() {
-                let Some(column) = layout.column(constraint.column) else { continue };
-                let index = constraint.index;
-                if !constraint.usable || plan.is_in(index) != wants_list {
-                    continue;
-                }
-                let term = match (column, constraint.op) {
-                    (Column::Depth, Op::Eq | Op::Is) if !wants_list => "depth=".to_owned(),
-                    (Column::Depth, Op::Lt) => "depth<".to_owned(),
-                    (Column::Depth, Op::Le) => "depth<=".to_owned(),
-                    (Column::Depth, Op::Gt) => "depth>".to_owned(),
-                    (Column::Depth, Op::Ge) => "depth>=".to_owned(),
-                    (column, Op::Eq) => match layout.term(column) {
-                        Some(term) => term,
-                        None => continue,
-                    },
-                    _ => continue,
-                };
-                if used.contains(&term)
-                    || (column != Column::Depth
-                        && !plan.collation(index).eq_ignore_ascii_case("BINARY"))
-                {
-                    continue;
-                }
-                plan.use_constraint(index, used.len(), false);
-                if wants_list && plan.use_in(index) {
-                    lists += 1;
-                }
-                used.push(term);
-            }
-        }
-        let has = |term: &str| used.iter().any(|other| other == term);
+        let chosen = lookup::choose(plan, |constraint| {
+            let column = layout.column(constraint.column)?;
+            Some(match (column, constraint.op) {
+                (Column::Depth, Op::Eq) => "depth=".to_owned(),
+                (Column::Depth, Op::Lt) => "depth<".to_owned(),
+                (Column::Depth, Op::Le) => "depth<=".to_owned(),
+                (Column::Depth, Op::Gt) => "depth>".to_owned(),
+                (Column::Depth, Op::Ge) => "depth>=".to_owned(),
+                (column, Op::Eq) => layout.term(column)?,
+                _ => return None,
+            })
+        });
+        let has = |word: &str| chosen.has(word);
         let by_key = !layout.key.is_empty() && layout.key.iter().all(|key| has(&key.to_string()));
         let mut rows = if has("root") { 10_000.0 } else { 1_000_000.0 };
         rows /= if has("entity") || by_key { 1_000.0 } else { 1.0 };
         rows /= if layout.schema_key.is_some() || has("schema") { 4.0 } else { 1.0 };
         rows /= if has("file") { 2.0 } else { 1.0 };
         rows /= if has("commit") { 20.0 } else { 1.0 };
-        rows /= if used.iter().any(|term| term.starts_with("depth")) { 4.0 } else { 1.0 };
-        rows *= f64::from(4_i32.pow(lists.min(4)));
+        rows /= if chosen.words.iter().any(|word| word.starts_with("depth")) { 4.0 } else { 1.0 };
+        rows *= chosen.fan_out();
         let rows = rows.max(1.0);
         // The graph is walked, whatever is found there.
         plan.set_cost(100.0 + rows * 5.0);
         plan.set_rows(rows as i64);
-        plan.set_text(used.join(" "));
         Ok(())
     }
 

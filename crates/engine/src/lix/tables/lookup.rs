@@ -11,7 +11,7 @@ use lix_engine_protocol::Result;
 use super::layout::{Column, Layout};
 use super::values::{Kind, texts};
 use crate::lix::state::{Filter, Viewers};
-use crate::sqlite::vtab::{Argument, Op, Plan};
+use crate::sqlite::vtab::{Argument, Constraint, Op, Plan};
 
 /// Something that rows can be found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,50 +32,73 @@ pub(super) struct Facts {
     pub(super) one_schema: bool,
 }
 
-/// Chooses constraints and tells SQLite what it costs.
-pub(super) fn plan(plan: &mut Plan<'_>, layout: &Layout, facts: Facts, key: &[usize]) {
-    let mut used: Vec<Term> = Vec::new();
-    let mut lists = 0;
+/// The constraints that were chosen: words for them, as many as there will be arguments, and how many
+/// of these are lists.
+pub(super) struct Chosen {
+    pub(super) words: Vec<String>,
+    pub(super) lists: u32,
+}
+
+/// Uses each constraint that there is a word for, and each word once.
+pub(super) fn choose(plan: &mut Plan<'_>, word: impl Fn(&Constraint) -> Option<String>) -> Chosen {
+    let mut chosen = Chosen { words: Vec::new(), lists: 0 };
     // Single values before lists: they find less.
     for wants_list in [false, true] {
         for constraint in plan.constraints() {
-            let term = match layout.column(constraint.column) {
-                Some(Column::VersionId) => Term::Version,
-                Some(Column::SchemaKey) if !facts.one_schema => Term::Schema,
-                Some(Column::EntityId) => Term::Entity,
-                Some(Column::FileId) => Term::File,
-                Some(Column::Property(number))
-                    if layout.properties[number].kind == Kind::String =>
-                {
-                    Term::Property(number)
-                }
-                _ => continue,
-            };
             let index = constraint.index;
-            let is_equal = constraint.op == Op::Eq
-                || (constraint.op == Op::Is && !matches!(term, Term::Property(_)));
             if !constraint.usable
-                || !is_equal
-                || used.contains(&term)
                 || plan.is_in(index) != wants_list
                 || !plan.collation(index).eq_ignore_ascii_case("BINARY")
             {
                 continue;
             }
-            plan.use_constraint(index, used.len(), false);
+            let Some(word) = word(&constraint).filter(|word| !chosen.words.contains(word)) else {
+                continue;
+            };
+            plan.use_constraint(index, chosen.words.len(), false);
             if wants_list && plan.use_in(index) {
-                lists += 1;
+                chosen.lists += 1;
             }
-            used.push(term);
+            chosen.words.push(word);
         }
     }
-    let text: Vec<String> = used.iter().map(|term| term.name()).collect();
-    plan.set_text(text.join(" "));
+    plan.set_text(chosen.words.join(" "));
+    chosen
+}
 
-    let has = |term: Term| used.contains(&term);
+impl Chosen {
+    pub(super) fn has(&self, word: &str) -> bool {
+        self.words.iter().any(|other| other == word)
+    }
+
+    /// By how much lists make for more rows, as far as anybody can know.
+    pub(super) fn fan_out(&self) -> f64 {
+        f64::from(4_u32.pow(self.lists.min(4)))
+    }
+}
+
+/// Chooses constraints on rows of state and tells SQLite what it costs.
+pub(super) fn plan(plan: &mut Plan<'_>, layout: &Layout, facts: Facts, key: &[usize]) {
+    let chosen = choose(plan, |constraint| {
+        let term = match layout.column(constraint.column)? {
+            Column::VersionId => Term::Version,
+            Column::SchemaKey if !facts.one_schema => Term::Schema,
+            Column::EntityId => Term::Entity,
+            Column::FileId => Term::File,
+            Column::Property(number) if layout.properties[number].kind == Kind::String => {
+                Term::Property(number)
+            }
+            _ => return None,
+        };
+        let is_equal = constraint.op == Op::Eq
+            // A property can be NULL, and NULL is looked up by nobody.
+            || (constraint.op == Op::Is && !matches!(term, Term::Property(_)));
+        is_equal.then(|| term.name())
+    });
+    let has = |term: Term| chosen.has(&term.name());
     let by_key = !key.is_empty() && key.iter().all(|number| has(Term::Property(*number)));
     let by_entity = has(Term::Entity) || by_key;
-    let by_property = used.iter().any(|term| matches!(term, Term::Property(_)));
+    let by_property = chosen.words.iter().any(|word| word.parse::<usize>().is_ok());
     let mut rows = match (by_entity, facts.one_schema || has(Term::Schema)) {
         (true, true) => 1.0,
         (true, false) => 4.0,
@@ -86,16 +109,15 @@ pub(super) fn plan(plan: &mut Plan<'_>, layout: &Layout, facts: Facts, key: &[us
         rows /= if by_property { 50.0 } else { 1.0 };
         rows /= if has(Term::File) { 10.0 } else { 1.0 };
     }
-    rows *= f64::from(4_i32.pow(lists.min(4)));
+    rows *= chosen.fan_out();
     rows *= if facts.all_versions && !has(Term::Version) { 4.0 } else { 1.0 };
     plan.set_cost(10.0 + rows * 3.0);
     plan.set_rows(rows as i64);
-    let is_one_file = has(Term::File);
-    let is_one_version = !facts.all_versions || has(Term::Version);
-    if has(Term::Entity) && is_one_file && is_one_version && lists == 0 {
-        if facts.one_schema || has(Term::Schema) {
-            plan.set_unique();
-        }
+    let is_one_schema = facts.one_schema || has(Term::Schema);
+    let is_one_viewer = !facts.all_versions || has(Term::Version);
+    let is_one_key = has(Term::Entity) && has(Term::File) && is_one_schema;
+    if is_one_key && is_one_viewer && chosen.lists == 0 {
+        plan.set_unique();
     }
 }
 

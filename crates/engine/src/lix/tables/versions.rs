@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::key;
 use super::layout::{Row, object, optional};
+use super::lookup;
 use super::values::{flag, invalid, show, text, texts};
 use super::view::{alive, stored_key};
 use crate::lix::state::{Filter, Key, Scan, StateRow, Viewers};
@@ -75,42 +76,24 @@ impl Table for Versions {
 
     fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
         let columns: Vec<Column> = self.columns().map(|(_, column)| column).collect();
-        let mut used: Vec<&str> = Vec::new();
-        let mut lists = 0;
-        for wants_list in [false, true] {
-            for constraint in plan.constraints() {
-                let column = usize::try_from(constraint.column).ok().and_then(|i| columns.get(i));
-                let name = match column {
-                    Some(Column::Id | Column::EntityId) => "id",
-                    Some(Column::VersionId) => "version",
-                    _ => continue,
-                };
-                let index = constraint.index;
-                if !constraint.usable
-                    || !matches!(constraint.op, Op::Eq | Op::Is)
-                    || used.contains(&name)
-                    || plan.is_in(index) != wants_list
-                    || !plan.collation(index).eq_ignore_ascii_case("BINARY")
-                {
-                    continue;
-                }
-                plan.use_constraint(index, used.len(), false);
-                if wants_list && plan.use_in(index) {
-                    lists += 1;
-                }
-                used.push(name);
-            }
-        }
-        let is_one_viewer = !self.is_all || used.contains(&"version");
-        let mut rows = if used.contains(&"id") { 1.0 } else { 50.0 };
+        let chosen = lookup::choose(plan, |constraint| {
+            let index = usize::try_from(constraint.column).ok()?;
+            let word = match columns.get(index)? {
+                Column::Id | Column::EntityId => "id",
+                Column::VersionId => "version",
+                _ => return None,
+            };
+            matches!(constraint.op, Op::Eq | Op::Is).then(|| word.to_owned())
+        });
+        let is_one_viewer = !self.is_all || chosen.has("version");
+        let mut rows = if chosen.has("id") { 1.0 } else { 50.0 };
         rows *= if is_one_viewer { 1.0 } else { 50.0 };
-        rows *= f64::from(4_i32.pow(lists));
-        if used.contains(&"id") && is_one_viewer && lists == 0 {
+        rows *= chosen.fan_out();
+        if chosen.has("id") && is_one_viewer && chosen.lists == 0 {
             plan.set_unique();
         }
         plan.set_cost(10.0 + rows * 3.0);
         plan.set_rows(rows as i64);
-        plan.set_text(used.join(" "));
         Ok(())
     }
 
