@@ -15,7 +15,7 @@ use crate::sqlite::{Link, Stored};
 
 /// Makes the functions known.
 pub(crate) fn register(lix: &Rc<Lix>, link: &Link) -> Result<()> {
-    let draws: [(&str, fn(&Lix) -> Result<Owned>); 8] = [
+    let draws: [(&str, Draw); 8] = [
         ("lix_uuid_v7", |lix| Ok(lix.ids.uuid_v7().into())),
         ("lix_timestamp", |lix| Ok(lix.ids.timestamp().into())),
         ("lix_human_id", |lix| Ok(lix.ids.human_id().into())),
@@ -48,6 +48,9 @@ pub(crate) fn register(lix: &Rc<Lix>, link: &Link) -> Result<()> {
     link.register_function("lix_validate_schema", 1, true, Rc::new(validate_schema))?;
     link.register_function("validate_snapshot_content", 5, false, with(lix, validate_snapshot))
 }
+
+/// A function without arguments.
+type Draw = fn(&Lix) -> Result<Owned>;
 
 /// A function of a lix, which the connection must not keep alive.
 fn with(
@@ -122,8 +125,14 @@ fn validate_snapshot(lix: &Rc<Lix>, arguments: &[Stored<'_>]) -> Result<Owned> {
         file_id: LIX_FILE.into(),
     };
     let schema_version = member("x-lix-version");
-    let target =
-        Target { kind, version_id: &version_id, key: &key, schema_version, untracked: false };
+    let target = Target {
+        kind,
+        version_id: &version_id,
+        key: &key,
+        schema_version,
+        untracked: false,
+        is_absent: false,
+    };
     lix.validate(&target, &snapshot)?;
     Ok(Owned::Null)
 }
