@@ -117,7 +117,18 @@ impl WorkingSet {
                 let params = [version, Bound::Text(schema), Bound::Text(entity)];
                 lix.sql.each(WORKING_BY_KEY, &params, add)
             }
-            _ => lix.sql.each(WORKING, &[version], add),
+            (None, Some(schema), None) => {
+                lix.sql.each(WORKING_BY_SCHEMA, &[version, Bound::Text(schema)], add)
+            }
+            (None, None, Some(entity)) => {
+                let mut add = add;
+                for schema in lix.changed_schemas()? {
+                    let params = [version, Bound::Text(&schema), Bound::Text(entity)];
+                    lix.sql.each(WORKING_BY_KEY, &params, &mut add)?;
+                }
+                Ok(())
+            }
+            (None, None, None) => lix.sql.each(WORKING, &[version], add),
         }
     }
 }
@@ -510,6 +521,7 @@ macro_rules! working {
     };
 }
 const WORKING: &str = working!("_lix_working w", "");
+const WORKING_BY_SCHEMA: &str = working!("_lix_working w", "and w.schema_key = ?2");
 const WORKING_BY_KEY: &str =
     working!("_lix_working w", "and w.schema_key = ?2 and w.entity_id = ?3");
 const WORKING_BY_CHANGE: &str = working!(
@@ -719,6 +731,10 @@ mod tests {
         let wanted = Wanted { entity_ids: None, properties: &key };
         let of_a = ["set-c1~a0 a0 c1", "set-c2~a1 a1 c2", work[0]];
         assert_eq!(show(&log, ELEMENT, &wanted), of_a);
+        let wanted = Wanted { entity_ids: None, properties: &key[1..] };
+        assert_eq!(show(&log, ELEMENT, &wanted), of_a);
+        let wanted = Wanted { entity_ids: None, properties: &key[..1] };
+        assert_eq!(show(&log, ELEMENT, &wanted).len(), 6);
     }
 
     #[test]
