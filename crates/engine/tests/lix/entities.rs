@@ -218,3 +218,54 @@ fn booleans_and_numbers_read_as_numbers() {
         ["'f' | 0 | 'integer'", "'n' | 12345678901 | 'integer'", "'r' | 1000.0 | 'real'", "'t' | 1 | 'integer'"]
     );
 }
+
+#[test]
+fn a_statement_that_fails_writes_nothing_and_the_transaction_goes_on() {
+    let mut lix = Lix::new();
+    lix.run("insert into key_value(key, value) values ('taken', 1)");
+    let changes = lix.one("select count(*) from change");
+    let failing = "insert into key_value(key, value) values ('first', 1), ('taken', 2)";
+    lix.fails(failing, Reason::PrimaryKey, "Primary key constraint violation");
+    assert_eq!(lix.one("select count(*) from change"), changes);
+    lix.run("begin;\n insert into key_value(key, value) values ('before', 1);\n savepoint s");
+    lix.fails(failing, Reason::PrimaryKey, "Primary key constraint violation");
+    lix.fails(
+        "update key_value set key = null where key = 'before'",
+        Reason::Validation,
+        "Missing required fields",
+    );
+    lix.run(
+        "insert into key_value(key, value) values ('within', 1);\n rollback to s;\n release s;
+         insert into key_value(key, value) values ('after', 1);\n commit",
+    );
+    assert_eq!(
+        lix.rows("select key from key_value where key in ('first', 'before', 'within', 'after') order by key"),
+        ["'after'", "'before'"]
+    );
+    assert_eq!(lix.one("select value from key_value where key = 'taken'"), "1");
+}
+
+/// Every row is moved although the new keys lie where others have been.
+#[test]
+fn an_update_of_all_keys_moves_each_row_once() {
+    let mut lix = Lix::new();
+    lix.run(
+        "insert into key_value(key, value) values ('n0', 0), ('n1', 1), ('n2', 2);
+         update key_value set key = key || '-' || value where key like 'n_'",
+    );
+    assert_eq!(
+        lix.rows("select key, value from key_value where key like 'n%' order by key"),
+        ["'n0-0' | 0", "'n1-1' | 1", "'n2-2' | 2"]
+    );
+    lix.run(
+        "create temp table renamed(old, new);
+         insert into renamed values ('n0-0', 'a'), ('n2-2', 'b');
+         update key_value set key = new, value = 9 from renamed where key = old",
+    );
+    assert_eq!(
+        lix.rows(
+            "select key, value from key_value where key in ('a', 'b', 'n0-0', 'n1-1') order by key"
+        ),
+        ["'a' | 9", "'b' | 9", "'n1-1' | 1"]
+    );
+}
