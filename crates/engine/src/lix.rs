@@ -64,6 +64,8 @@ pub(crate) struct Lix {
     /// Versions and schemas of which there are untracked rows.
     untracked: RefCell<Option<HashSet<(Rc<str>, Rc<str>)>>>,
     accounts: RefCell<Option<Vec<Rc<str>>>>,
+    /// Schema → whether some of its rows have ids that are not their primary keys.
+    odd_ids: RefCell<HashMap<Rc<str>, bool>>,
     last_commit: RefCell<Option<(i64, Rc<str>)>>,
     scans: RefCell<Vec<Weak<RefCell<ScanInner>>>>,
     /// Commits that this transaction sealed, for whoever listens.
@@ -99,6 +101,7 @@ impl Lix {
             has_pending: Cell::new(false),
             untracked: RefCell::default(),
             accounts: RefCell::default(),
+            odd_ids: RefCell::default(),
             last_commit: RefCell::default(),
             scans: RefCell::default(),
             sealed: RefCell::default(),
@@ -146,6 +149,7 @@ impl Lix {
         self.has_pending.set(true);
         self.untracked.take();
         self.accounts.take();
+        self.odd_ids.take();
         self.last_commit.take();
         self.is_stale.set(true);
     }

@@ -178,6 +178,30 @@ impl Lix {
         Ok(None)
     }
 
+    /// Whether a version sees nothing under an entity id, in any file, and nothing there hides
+    /// anything.
+    pub(crate) fn is_absent(&self, version_id: &str, key: &Key) -> Result<bool> {
+        for level in self.levels(version_id)?.iter() {
+            if self.has_untracked(&level.version_id, &key.schema_key)?
+                || (&*level.version_id == GLOBAL && derived::SCHEMAS.contains(&&*key.schema_key))
+            {
+                return Ok(false);
+            }
+            for layer in &level.layers {
+                let params = [
+                    Bound::Text(&layer.line),
+                    Bound::Text(&key.schema_key),
+                    Bound::Text(&key.entity_id),
+                ];
+                let sql = "select 1 from _lix_state where version_id = ?1 and schema_key = ?2 and entity_id = ?3";
+                if self.sql.first(sql, &params, |_| ())?.is_some() {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
     /// All rows that match.
     pub(crate) fn scan(self: &Rc<Self>, filter: Filter) -> Result<Scan> {
         let viewers: VecDeque<Rc<str>> = match &filter.viewers {
@@ -228,8 +252,7 @@ impl Lix {
         key: &Key,
     ) -> Result<Option<StateRow>> {
         let inherited_from = (depth > 0).then(|| level.version_id.clone());
-        let viewer: Rc<str> =
-            if depth == 0 { level.version_id.clone() } else { Rc::from(viewer) };
+        let viewer: Rc<str> = if depth == 0 { level.version_id.clone() } else { Rc::from(viewer) };
         if self.has_untracked(&level.version_id, &key.schema_key)? {
             let found = self.sql.first(
                 UNTRACKED_ROW,
@@ -250,7 +273,10 @@ impl Lix {
                 break;
             }
             let found = self.in_layer(layer, key, |row| {
-                (tracked_row(row, &key.schema_key, &viewer, &inherited_from), row.integer(COMMIT_NO))
+                (
+                    tracked_row(row, &key.schema_key, &viewer, &inherited_from),
+                    row.integer(COMMIT_NO),
+                )
             })?;
             if let Some((mut row, commit_no)) = found {
                 row.commit_id = self.commit_name(commit_no)?;
@@ -335,7 +361,11 @@ impl Lix {
     }
 
     /// The schemas of which a level holds rows.
-    fn schema_keys_of(&self, level: &Level, into: &mut std::collections::BTreeSet<Rc<str>>) -> Result<()> {
+    fn schema_keys_of(
+        &self,
+        level: &Level,
+        into: &mut std::collections::BTreeSet<Rc<str>>,
+    ) -> Result<()> {
         let mut collect = |sql: &'static str, version_id: &str| -> Result<()> {
             let mut last: Rc<str> = "".into();
             loop {
@@ -534,7 +564,8 @@ impl Merge {
             let wants_file = filter.file_ids.as_ref().is_none_or(|ids| ids.contains(&file_id));
             let row = if wants_file { self.row(lix, source, filter)? } else { None };
             for source in &mut self.sources {
-                if source.current.as_ref().is_some_and(|key| key.0 == entity_id && key.1 == file_id) {
+                if source.current.as_ref().is_some_and(|key| key.0 == entity_id && key.1 == file_id)
+                {
                     source.advance()?;
                 }
             }

@@ -20,6 +20,8 @@ pub(crate) struct Target<'a> {
     pub(crate) key: &'a Key,
     pub(crate) schema_version: &'a str,
     pub(crate) untracked: bool,
+    /// The version sees nothing under the entity id.
+    pub(crate) is_absent: bool,
 }
 
 impl Lix {
@@ -110,13 +112,23 @@ impl Lix {
         }
         let values = values_of(snapshot, &schema.primary_key).expect("none is null");
         let joined = joined(&values);
-        let mut conflict = self.conflicts(target, &[joined.clone()], &schema.primary_key, &values)?;
-        if !conflict {
+        // Rows under the id of the written one are the row itself, or there are none.
+        let is_free = joined == target.key.entity_id
+            && (target.is_absent || target.kind == WriteKind::Update);
+        let mut conflict =
+            !is_free && self.conflicts(target, &[joined], &schema.primary_key, &values)?;
+        if !conflict && self.has_odd_ids(&schema.key)? {
             let odd = self.lookup(&schema.key, &schema.primary_key, &values)?;
             conflict = self.conflicts_among(target, odd, &schema.primary_key, &values)?;
         }
         match conflict {
-            true => Err(violation(Reason::PrimaryKey, "Primary key", "primary key", &schema.primary_key, &values)),
+            true => Err(violation(
+                Reason::PrimaryKey,
+                "Primary key",
+                "primary key",
+                &schema.primary_key,
+                &values,
+            )),
             false => Ok(()),
         }
     }
@@ -425,8 +437,24 @@ impl Lix {
         Ok(derived + stored)
     }
 
+    /// Whether rows of a schema may have ids that are not their primary keys: those are looked up.
+    fn has_odd_ids(&self, schema_key: &Rc<str>) -> Result<bool> {
+        if let Some(known) = self.odd_ids.borrow().get(schema_key) {
+            return Ok(*known);
+        }
+        let sql = "select 1 from _lix_lookup where schema_key = ?1";
+        let found = self.sql.first(sql, &[Bound::Text(schema_key)], |_| ())?.is_some();
+        self.odd_ids.borrow_mut().insert(schema_key.clone(), found);
+        Ok(found)
+    }
+
     /// Keys that hold, or once held, values in properties that are looked up.
-    pub(crate) fn lookup(&self, schema_key: &str, properties: &[Rc<str>], values: &[&Value]) -> Result<Vec<Key>> {
+    pub(crate) fn lookup(
+        &self,
+        schema_key: &str,
+        properties: &[Rc<str>],
+        values: &[&Value],
+    ) -> Result<Vec<Key>> {
         let (names, value) = (names(properties), list(values));
         let mut keys = Vec::new();
         let sql = "select entity_id, file_id from _lix_lookup where schema_key = ?1 and properties = ?2 and value = ?3";
@@ -477,6 +505,7 @@ impl Lix {
             && joined(&values) != key.entity_id
         {
             put(&schema.primary_key, &values)?;
+            self.odd_ids.borrow_mut().insert(key.schema_key.clone(), true);
         }
         Ok(())
     }
@@ -553,7 +582,10 @@ fn holds(row: &StateRow, properties: &[Rc<str>], values: &[&Value]) -> bool {
 }
 
 /// The values of properties; none if one is missing or null.
-fn values_of<'a>(snapshot: &'a Map<String, Value>, properties: &[Rc<str>]) -> Option<Vec<&'a Value>> {
+fn values_of<'a>(
+    snapshot: &'a Map<String, Value>,
+    properties: &[Rc<str>],
+) -> Option<Vec<&'a Value>> {
     let value = |name: &Rc<str>| snapshot.get(&**name).filter(|value| !value.is_null());
     properties.iter().map(value).collect()
 }

@@ -235,8 +235,9 @@ impl Lix {
         let mut steps = 0;
         while let Some(at) = next {
             if &*at == id || steps > self.versions()?.len() {
-                let message =
-                    format!("Version '{id}' cannot inherit from '{parent}': it would inherit from itself");
+                let message = format!(
+                    "Version '{id}' cannot inherit from '{parent}': it would inherit from itself"
+                );
                 return Err(Error::new(Reason::Validation, message).subject(id));
             }
             let version = self.version(&at)?;

@@ -8,12 +8,12 @@ use std::rc::Rc;
 use lix_engine_protocol::{Error, Reason, Result};
 use serde_json::{Map, Value};
 
-use super::state::{Key, StateRow};
+use super::state::{Key, Own, StateRow};
 use super::validation::Target;
 use super::versions::parse;
 use super::{GLOBAL, Lix, Sealer, tables};
-use crate::sqlite::vtab::Transaction;
 use crate::sqlite::Bound;
+use crate::sqlite::vtab::Transaction;
 
 /// A row to insert or update.
 #[derive(Clone, Debug)]
@@ -34,10 +34,24 @@ pub(crate) enum WriteKind {
     Update,
 }
 
+/// A change that is about to be written.
+struct NewChange<'a> {
+    version_id: &'a str,
+    key: &'a Key,
+    plugin_key: &'a str,
+    schema_version: &'a str,
+    /// JSON text; none: a deletion.
+    snapshot: Option<&'a str>,
+    created_at: &'a str,
+    /// The version sees nothing under the entity id.
+    is_absent: bool,
+}
+
 impl Lix {
     /// Validates and writes a row (chapters 11 and 12 of the data model).
     pub(crate) fn write(self: &Rc<Self>, write: Write) -> Result<()> {
-        let Write { kind, version_id, key, plugin_key, schema_version, snapshot, untracked } = &write;
+        let Write { kind, version_id, key, plugin_key, schema_version, snapshot, untracked } =
+            &write;
         let parts = [&key.entity_id, &key.schema_key, &key.file_id, plugin_key, schema_version];
         if parts.iter().any(|part| part.is_empty()) {
             return Err(missing_fields());
@@ -47,19 +61,30 @@ impl Lix {
             return Err(Error::new(Reason::Validation, message));
         }
         self.before_writing()?;
-        self.validate(&Target { kind: *kind, version_id, key, schema_version, untracked: *untracked }, snapshot)?;
-        let text: Rc<str> = Value::Object(snapshot.clone()).to_string().into();
+        let is_absent = *kind == WriteKind::Insert && self.is_absent(version_id, key)?;
+        let untracked = *untracked;
+        let kind = *kind;
+        let target = Target { kind, version_id, key, schema_version, untracked, is_absent };
+        self.validate(&target, snapshot)?;
+        let text = serde_json::to_string(snapshot).expect("a JSON object is text");
         let created_at = self.ids.timestamp();
         let starts_line = &*key.schema_key == "lix_version_tip" && !untracked;
         if starts_line {
             return self.write_tip(&write, &text, &created_at);
         }
-        if *untracked {
+        if untracked {
             self.put_untracked(&write, &text, &created_at)?;
             self.touched(version_id, key);
         } else {
-            let seq =
-                self.put_change(version_id, key, plugin_key, schema_version, Some(&text), &created_at)?;
+            let seq = self.put_change(NewChange {
+                version_id,
+                key,
+                plugin_key,
+                schema_version,
+                snapshot: Some(&text),
+                created_at: &created_at,
+                is_absent,
+            })?;
             self.uncover(version_id, key)?;
             self.after_change(version_id, key, seq)?;
         }
@@ -73,7 +98,8 @@ impl Lix {
         self.before_writing()?;
         let Some(row) = self.get(version_id, key)? else {
             self.known_version(version_id)?;
-            let message = format!("Entity deletion failed: there is no row for '{}'", key.entity_id);
+            let message =
+                format!("Entity deletion failed: there is no row for '{}'", key.entity_id);
             return Err(Error::new(Reason::Validation, message).subject(&*key.entity_id));
         };
         if row.untracked {
@@ -86,39 +112,35 @@ impl Lix {
             self.seal_version(&key.entity_id)?;
         }
         let created_at = self.ids.timestamp();
-        let seq = self.put_change(
+        let seq = self.put_change(NewChange {
             version_id,
             key,
-            &row.plugin_key,
-            &row.schema_version,
-            None,
-            &created_at,
-        )?;
+            plugin_key: &row.plugin_key,
+            schema_version: &row.schema_version,
+            snapshot: None,
+            created_at: &created_at,
+            is_absent: false,
+        })?;
         self.after_change(version_id, key, seq)?;
         self.after_write(key, None)
     }
 
     /// Writes a change into the version's pending commit. A key that was written before in the same
     /// transaction keeps its place there and gets another change instead.
-    fn put_change(
-        &self,
-        version_id: &str,
-        key: &Key,
-        plugin_key: &str,
-        schema_version: &str,
-        snapshot: Option<&str>,
-        created_at: &str,
-    ) -> Result<i64> {
+    fn put_change(&self, change: NewChange<'_>) -> Result<i64> {
+        let NewChange { version_id, key, plugin_key, schema_version, snapshot, created_at, .. } =
+            change;
         let no = self.open_commit(version_id)?;
         let id = self.ids.uuid_v7();
-        let staged = self.staged(version_id, key, no)?;
+        let before = if change.is_absent { None } else { self.own(version_id, key)? };
+        let staged = before.as_ref().filter(|own| own.is_on_line && own.commit_no == no);
         let seq = match staged {
-            Some(seq) => {
+            Some(&Own { change_seq, .. }) => {
                 self.sql.run(
                     "update _lix_change set id = ?2, schema_version = ?3, plugin_key = ?4, created_at = ?5, snapshot = ?6
                      where seq = ?1",
                     &[
-                        Bound::Integer(seq),
+                        Bound::Integer(change_seq),
                         Bound::Text(&id),
                         Bound::Text(schema_version),
                         Bound::Text(plugin_key),
@@ -126,31 +148,23 @@ impl Lix {
                         snapshot.map_or(Bound::Null, Bound::Text),
                     ],
                 )?;
-                seq
+                change_seq
             }
             None => {
-                let seq =
-                    self.insert_change_as(&id, created_at, key, plugin_key, schema_version, snapshot)?;
+                let seq = self.insert_change_as(
+                    &id,
+                    created_at,
+                    key,
+                    plugin_key,
+                    schema_version,
+                    snapshot,
+                )?;
                 self.add_to_commit(no, seq)?;
                 seq
             }
         };
-        self.apply(version_id, key, seq, no, snapshot.is_none())?;
+        self.apply_over(before, version_id, key, seq, no, snapshot.is_none())?;
         Ok(seq)
-    }
-
-    /// The change that this transaction wrote under a key.
-    fn staged(&self, version_id: &str, key: &Key, no: i64) -> Result<Option<i64>> {
-        let sql = "select change_seq from _lix_state
-                   where version_id = ?1 and schema_key = ?2 and entity_id = ?3 and file_id = ?4 and commit_no = ?5";
-        let params = [
-            Bound::Text(version_id),
-            Bound::Text(&key.schema_key),
-            Bound::Text(&key.entity_id),
-            Bound::Text(&key.file_id),
-            Bound::Integer(no),
-        ];
-        self.sql.first(sql, &params, |row| row.integer(0))
     }
 
     fn put_untracked(&self, write: &Write, snapshot: &str, now: &str) -> Result<()> {
@@ -177,7 +191,12 @@ impl Lix {
 
     /// An untracked row of the version itself goes; over an inherited one, or over nothing of its
     /// own, a tombstone hides what others have.
-    fn delete_untracked(self: &Rc<Self>, version_id: &str, key: &Key, row: &StateRow) -> Result<()> {
+    fn delete_untracked(
+        self: &Rc<Self>,
+        version_id: &str,
+        key: &Key,
+        row: &StateRow,
+    ) -> Result<()> {
         if row.inherited_from.is_none() {
             self.remove_untracked(version_id, key)?;
         } else {
@@ -231,7 +250,9 @@ impl Lix {
             return refuse(format!("The tip of version '{id}' belongs to the version 'global'"));
         }
         if self.own(GLOBAL, &write.key)?.is_some_and(|own| !own.is_deleted) {
-            return refuse(format!("The tip of version '{id}' moves with its commits; use lix_transition"));
+            return refuse(format!(
+                "The tip of version '{id}' moves with its commits; use lix_transition"
+            ));
         }
         let commit_id = write.snapshot.get("commit_id").and_then(Value::as_str).unwrap_or_default();
         let Some(no) = self.commit_no(commit_id)? else {
@@ -242,14 +263,15 @@ impl Lix {
         self.sql.run("delete from _lix_untracked where version_id = ?1", &[Bound::Text(id)])?;
         self.untracked.take();
         self.start_line(id, commit_id)?;
-        let seq = self.put_change(
-            GLOBAL,
-            &write.key,
-            &write.plugin_key,
-            &write.schema_version,
-            Some(text),
-            now,
-        )?;
+        let seq = self.put_change(NewChange {
+            version_id: GLOBAL,
+            key: &write.key,
+            plugin_key: &write.plugin_key,
+            schema_version: &write.schema_version,
+            snapshot: Some(text),
+            created_at: now,
+            is_absent: false,
+        })?;
         self.after_change(GLOBAL, &write.key, seq)?;
         self.note_tip(id, &commit_id.into(), no);
         self.after_write(&write.key, Some(&write.snapshot))
@@ -272,7 +294,11 @@ impl Lix {
     }
 
     /// What a write means for what is kept in memory.
-    fn after_write(self: &Rc<Self>, key: &Key, snapshot: Option<&Map<String, Value>>) -> Result<()> {
+    fn after_write(
+        self: &Rc<Self>,
+        key: &Key,
+        snapshot: Option<&Map<String, Value>>,
+    ) -> Result<()> {
         match &*key.schema_key {
             "lix_active_version" => self.known.forget_active(),
             "lix_active_account" => {
