@@ -11,10 +11,10 @@ use lix_engine_protocol::Result;
 
 use super::{Procedure, Row};
 use crate::lix::Lix;
-use crate::lix::state::{Filter, Key, StateRow, Viewers};
-use crate::lix::versions::Level;
-use crate::sqlite::Bound;
+use crate::lix::state::{Filter, Key, StateRow, Viewers, is_shared};
+use crate::lix::versions::{Layer, Level};
 use crate::sqlite::function::Owned;
+use crate::sqlite::{Bound, Statement};
 
 pub(super) const PROCEDURES: &[Procedure] = &[Procedure {
     name: "lix_version_diff",
@@ -127,7 +127,7 @@ impl Lix {
         let ([source, ..], [target, ..]) = (sources, targets) else { return Ok(keys) };
 
         let met = source.layers.iter().enumerate().find_map(|(depth, layer)| {
-            let line = |other: &crate::lix::versions::Layer| other.line == layer.line;
+            let line = |other: &Layer| other.line == layer.line;
             Some((depth, target.layers.iter().position(line)?))
         });
         let (own_source_layers, own_target_layers) =
@@ -186,16 +186,42 @@ impl Lix {
         levels: &[Level],
         key: &Key,
     ) -> Result<Option<Entry>> {
-        for level in levels {
-            if let Some(own) = self.own(&level.version_id, key)? {
-                return Ok(Some(Entry {
-                    seq: own.change_seq,
-                    is_deleted: own.is_deleted,
-                    commit_no: own.commit_no,
-                }));
+        let depth = if is_shared(&key.schema_key) { usize::MAX } else { 1 };
+        for layer in levels.iter().flat_map(|level| level.layers.iter().take(depth)) {
+            if let Some(entry) = self.entry(layer, key)? {
+                return Ok(Some(entry));
             }
         }
         Ok(None)
+    }
+
+    /// The row of a key in a layer. There may be many keys, so no more is read than which row it is.
+    fn entry(&self, Layer { line, until }: &Layer, key: &Key) -> Result<Option<Entry>> {
+        const NOW: &str = "select change_seq, commit_no, is_deleted from _lix_state
+          where version_id = ?1 and schema_key = ?2 and entity_id = ?3 and file_id = ?4";
+        const THEN: &str = "select change_seq, commit_no, is_deleted from _lix_state_past
+          where version_id = ?1 and schema_key = ?2 and entity_id = ?3 and file_id = ?4
+            and until_no > ?5 and commit_no <= ?5";
+        let read = |row: &Statement| Entry {
+            seq: row.integer(0),
+            commit_no: row.integer(1),
+            is_deleted: row.integer(2) != 0,
+        };
+        let place = [
+            Bound::Text(line),
+            Bound::Text(&key.schema_key),
+            Bound::Text(&key.entity_id),
+            Bound::Text(&key.file_id),
+        ];
+        match self.sql.first(NOW, &place, read)? {
+            Some(now) if now.commit_no <= *until => Ok(Some(now)),
+            Some(_) => {
+                let [line, schema, entity, file] = place;
+                let then = [line, schema, entity, file, Bound::Integer(*until)];
+                self.sql.first(THEN, &then, read)
+            }
+            None => Ok(None),
+        }
     }
 
     /// The rows of a diff whose status is not `unchanged`.
@@ -291,6 +317,6 @@ impl Lix {
     }
 }
 
-fn key_of(row: &crate::sqlite::Statement) -> Key {
+fn key_of(row: &Statement) -> Key {
     Key { schema_key: row.text(0), entity_id: row.text(1), file_id: row.text(2) }
 }
