@@ -34,13 +34,14 @@ pub(crate) fn scan(lix: &Lix, schema_key: &str, wanted: &Wanted<'_>) -> Result<V
             }
         }
         ELEMENT => {
-            let working = WorkingSet::all(lix)?;
             for (set, change) in wanted.pairs("change_set_id", "change_id") {
                 elements(lix, set, change, wanted, &mut found)?;
-                for working in &working {
-                    if set.is_none_or(|set| set == &*working.change_set_id) {
-                        working.elements(lix, change, wanted, &mut found)?;
-                    }
+                let working = match set {
+                    Some(set) => WorkingSet::named(lix, set)?,
+                    None => WorkingSet::all(lix)?,
+                };
+                for working in working {
+                    working.elements(lix, change, wanted, &mut found)?;
                 }
             }
         }
@@ -83,6 +84,28 @@ impl WorkingSet {
             }
         }
         Ok(all)
+    }
+
+    /// That of a change set, if it is one.
+    fn named(lix: &Lix, change_set_id: &str) -> Result<Vec<Self>> {
+        let mut commits = Vec::new();
+        let sql = "select id from _lix_commit where change_set_id = ?1 and id is not null";
+        lix.sql.each(sql, &[Bound::Text(change_set_id)], |row| {
+            commits.push(row.text(0));
+            Ok(())
+        })?;
+        if commits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut named = Vec::new();
+        for version in lix.all_versions()? {
+            if &*version.id != GLOBAL && commits.contains(&version.working_commit_id) {
+                let (version_id, commit_id) =
+                    (version.id.clone(), version.working_commit_id.clone());
+                named.push(Self { version_id, commit_id, change_set_id: change_set_id.into() });
+            }
+        }
+        Ok(named)
     }
 
     fn elements(
