@@ -989,4 +989,48 @@ mod tests {
         assert_eq!(pattern.is_match(&path, &mut Budget(10_000_000)), Ok(true));
         assert_eq!(pattern.is_match(&(path + "/"), &mut Budget(10_000_000)), Ok(false));
     }
+
+    /// What another implementation says, over all short patterns of an alphabet and some texts.
+    #[test]
+    fn another_engine_agrees() {
+        let parts = [
+            "a", "b", ".", "^", "$", "|", "*", "+?", "?", "{2}", "{1,2}", "(", "(?:", "(?=", "(?!",
+            "(?<=", "(?<!", ")", "[ab]", "[^a]", "\\1", "\\b", "\\w",
+        ];
+        let texts = ["", "a", "b", "ab", "ba", "aa", "aab", "abab", "b\na", "abba", "ä"];
+        let mut state = 1u64;
+        let mut compiled = 0;
+        for _ in 0..60_000 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let mut choice = state >> 16;
+            let length = 1 + choice % 8;
+            let mut source = String::new();
+            for _ in 0..length {
+                choice /= 11;
+                source += parts[((choice ^ state >> 40) % parts.len() as u64) as usize];
+            }
+            let open = source.matches('(').count().saturating_sub(source.matches(')').count());
+            source += &")".repeat(open);
+            let theirs = regress::Regex::with_flags(&source, "u");
+            let ours = match Pattern::compile(&source) {
+                Ok(ours) => ours,
+                // The other engine repeats what ECMAScript does not let be repeated.
+                Err(malformed) if malformed.problem == "nothing to repeat" => continue,
+                Err(malformed) => {
+                    assert!(theirs.is_err(), "{source}: {malformed}");
+                    continue;
+                }
+            };
+            let Ok(theirs) = theirs else { continue };
+            compiled += 1;
+            for text in texts {
+                let expected = theirs.find(text).is_some();
+                let found = ours.is_match(text, &mut Budget(1_000_000));
+                assert_eq!(found, Ok(expected), "{source} on {text:?}");
+            }
+        }
+        assert!(compiled > 10_000, "{compiled}");
+    }
 }

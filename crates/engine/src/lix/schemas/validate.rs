@@ -56,8 +56,10 @@ impl Validator {
         if run.check(self.root, value, &Path::Root) && !run.is_exhausted {
             return Vec::new();
         }
-        let mut run = Run { problems: Some(Vec::new()), ..Run::new(self) };
-        run.check(self.root, value, &Path::Root);
+        if !run.is_exhausted {
+            run = Run { problems: Some(Vec::new()), ..Run::new(self) };
+            run.check(self.root, value, &Path::Root);
+        }
         let mut problems = run.problems.unwrap_or_default();
         if run.is_exhausted {
             let message = "must be simple enough to be checked; this takes too long".to_owned();
@@ -69,11 +71,10 @@ impl Validator {
     /// Likewise, for an object that is not wrapped in a value.
     pub(super) fn problems_of(&self, object: &Map<String, Value>) -> Vec<Problem> {
         let mut run = Run::new(self);
-        if run.check_top(object) && !run.is_exhausted {
-            return Vec::new();
+        match run.check_top(object) && !run.is_exhausted {
+            true => Vec::new(),
+            false => self.problems(&Value::Object(object.clone())),
         }
-        let value = Value::Object(object.clone());
-        self.problems(&value)
     }
 
     /// A schema that applies itself to the same value would never end.
@@ -1230,11 +1231,11 @@ const OBJECT_KEYWORDS: [&str; 10] = [
 ];
 
 /// Of schemas within schemas and values within values while checking.
-const MAX_DEPTH: usize = 500;
+const MAX_DEPTH: usize = 300;
 /// Of schemas within schemas in a document.
 const MAX_SCHEMA_DEPTH: usize = 200;
 /// Of schemas applied and of characters matched for one value.
-const MAX_STEPS: u64 = 20_000_000;
+const MAX_STEPS: u64 = 5_000_000;
 const MAX_PROBLEMS: usize = 20;
 /// Of characters of a value in a message.
 const MAX_SHOWN: usize = 200;
