@@ -47,7 +47,9 @@ impl Lix {
                 None => (None, false),
             };
             match there {
-                Some(at) if Some(at.seq) == here || (at.is_deleted && !is_live) => {}
+                Some(at) if Some(at.seq) == here => {}
+                // There is nothing to delete, unless the version inherits such a row.
+                Some(at) if at.is_deleted && !is_live && self.get(version_id, &key)?.is_none() => {}
                 Some(at) => changes.push(at.seq),
                 None if is_live => deleted.extend(here.map(|seq| (key, seq))),
                 None => {}
