@@ -378,3 +378,160 @@ const EMPTY: [&str; 9] = [
     "delete from _lix_working",
     "delete from _lix_lookup",
 ];
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::lix::testing::bare;
+
+    /// Changes as another engine of the same data model writes them, in its order.
+    struct Foreign(Rc<Lix>);
+
+    impl Foreign {
+        /// Two versions, whose first commits list themselves.
+        fn new() -> Self {
+            let log = Self(bare());
+            let members: Vec<_> =
+                ["d-global", "d-main", "t-global", "t-main", "g0", "m0", "gw", "mw"]
+                    .iter()
+                    .map(|id| format!("{id}-0"))
+                    .collect();
+            for (id, parent) in [("global", None), ("main", Some("global"))] {
+                let working = if id == "global" { "gw" } else { "mw" };
+                let descriptor = json!({
+                    "id": id, "name": id, "working_commit_id": working, "inherits_from_version_id": parent,
+                });
+                log.put(&format!("d-{id}-0"), "lix_version_descriptor", id, Some(descriptor));
+                let commit = if id == "global" { "g0" } else { "m0" };
+                log.tip(&format!("t-{id}-0"), id, commit);
+            }
+            for commit in ["g0", "m0", "gw", "mw"] {
+                let members = if commit == "g0" { members.clone() } else { Vec::new() };
+                let members: Vec<&str> = members.iter().map(String::as_str).collect();
+                log.commit(commit, &[], &members, &[]);
+            }
+            log
+        }
+
+        fn put(&self, id: &str, schema_key: &str, entity_id: &str, snapshot: Option<Value>) {
+            let text = snapshot.map(|snapshot| snapshot.to_string());
+            let key = Key::own(schema_key, entity_id);
+            let now = "2025-01-01T00:00:00.000Z";
+            self.0.insert_change_as(id, now, &key, "plugin", "1.0", text.as_deref()).unwrap();
+        }
+
+        fn tip(&self, id: &str, version_id: &str, commit_id: &str) {
+            let tip = json!({ "id": version_id, "commit_id": commit_id });
+            self.put(id, "lix_version_tip", version_id, Some(tip));
+        }
+
+        fn commit(&self, id: &str, parents: &[&str], members: &[&str], meta: &[&str]) {
+            let commit = json!({
+                "id": id, "change_set_id": format!("s-{id}"), "change_ids": members,
+                "parent_commit_ids": parents, "meta_change_ids": meta,
+            });
+            self.put(&format!("{id}-0"), "lix_commit", id, Some(commit));
+        }
+
+        /// Of each version its tip, and under keys of `kv` the change and its commit.
+        fn state(&self) -> Vec<String> {
+            self.0.rebuild().unwrap();
+            let mut lines = Vec::new();
+            for version in self.0.all_versions().unwrap() {
+                let tip = version.tip.as_ref().map(|(id, _)| id.to_string()).unwrap_or_default();
+                let mut line = format!("{} {tip}:", version.id);
+                let sql = "select c.entity_id, c.id, k.id, s.is_deleted from _lix_state s
+                    join _lix_change c on c.seq = s.change_seq join _lix_commit k on k.no = s.commit_no
+                    where s.version_id = ?1 and s.schema_key = 'kv' order by 1";
+                let version_id = [Bound::Text(&version.id)];
+                self.0
+                    .sql
+                    .each(sql, &version_id, |row| {
+                        let gone = if row.integer(3) != 0 { " gone" } else { "" };
+                        line += &format!(" {}={}@{}{gone}", row.text(0), row.text(1), row.text(2));
+                        Ok(())
+                    })
+                    .unwrap();
+                lines.push(line);
+            }
+            lines
+        }
+    }
+
+    #[test]
+    fn a_tip_may_be_written_before_its_commit() {
+        let log = Foreign::new();
+        assert_eq!(log.state(), ["global g0:", "main m0:"]);
+        log.put("a1", "kv", "a", Some(json!({})));
+        log.tip("t1", "main", "c1");
+        log.commit("c1", &["m0"], &["a1"], &["t1"]);
+        log.put("a2", "kv", "a", None);
+        log.tip("t2", "main", "c2");
+        log.commit("c2", &["c1"], &["a2"], &["t2"]);
+        assert_eq!(log.state(), ["global g0:", "main c2: a=a2@c2 gone"]);
+    }
+
+    #[test]
+    fn a_merge_need_not_name_its_tip() {
+        let log = Foreign::new();
+        log.put("a1", "kv", "a", Some(json!({})));
+        log.tip("t1", "main", "c1");
+        log.commit("c1", &["m0"], &["a1"], &["t1"]);
+        // A version that begins there and goes on by itself.
+        let draft = json!({"id": "draft", "name": "draft", "working_commit_id": "dw"});
+        log.put("d-draft", "lix_version_descriptor", "draft", Some(draft));
+        log.tip("t-draft", "draft", "c1");
+        log.tip("t2", "global", "g1");
+        log.commit("g1", &["g0"], &["d-draft", "t-draft"], &["t2"]);
+        log.put("a2", "kv", "a", Some(json!({})));
+        log.tip("t3", "draft", "d1");
+        log.commit("d1", &["c1"], &["a2"], &["t3"]);
+        assert_eq!(log.state(), ["draft d1: a=a2@d1", "global g1:", "main c1: a=a1@c1"]);
+
+        log.commit("m1", &["c1", "d1"], &["a2"], &[]);
+        log.tip("t4", "main", "m1");
+        assert_eq!(log.state(), ["draft d1: a=a2@d1", "global g1:", "main m1: a=a2@m1"]);
+    }
+
+    #[test]
+    fn a_pointer_that_was_only_moved_is_not_believed() {
+        let log = Foreign::new();
+        for (change, tip, commit, parent) in [("a1", "t1", "c1", "m0"), ("a2", "t2", "c2", "c1")] {
+            log.put(change, "kv", "a", Some(json!({})));
+            log.tip(tip, "main", commit);
+            log.commit(commit, &[parent], &[change], &[tip]);
+        }
+        log.tip("back", "main", "c1");
+        log.tip("t3", "global", "g1");
+        log.commit("g1", &["g0"], &["back"], &["t3"]);
+        assert_eq!(log.state(), ["global g1:", "main c2: a=a2@c2"]);
+    }
+
+    #[test]
+    fn a_rebuild_of_nothing_is_nothing() {
+        let lix = bare();
+        lix.rebuild().unwrap();
+        assert!(lix.all_versions().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_log_that_makes_no_sense_is_gone_through() {
+        let log = Foreign::new();
+        log.put(
+            "x",
+            "lix_commit",
+            "",
+            Some(json!({ "change_ids": 7, "parent_commit_ids": [1, "x"] })),
+        );
+        log.put("y", "lix_version_tip", "main", Some(json!({ "commit_id": ["c"] })));
+        log.put("z", "lix_version_tip", "nobody", Some(json!({ "commit_id": "nothing" })));
+        log.commit("c1", &["c1", "c2"], &["c1-0", "no change"], &["y"]);
+        log.commit("c2", &["c1"], &[], &[]);
+        log.tip("t1", "main", "c1");
+        log.tip("t2", "main", "nowhere");
+        log.state();
+        log.state();
+    }
+}
