@@ -552,6 +552,12 @@ mod diff {
             ("status in ('added', 'modified')", "status || '' in ('added', 'modified')"),
             ("status in ('unchanged', 'modified')", "status || '' in ('unchanged', 'modified')"),
             ("status = null", "status || '' = null"),
+            ("status is null", "status || '' is null"),
+            ("status = 'UNCHANGED' collate nocase", "status || '' = 'unchanged'"),
+            ("status <> 'unchanged' and status <> 'added'", "status || '' = 'modified'"),
+            ("status not in ('unchanged', 'added')", "status || '' = 'modified'"),
+            ("status < 'n'", "status || '' < 'n'"),
+            ("status in (select 'unchanged')", "status || '' = 'unchanged'"),
             (
                 "(status = 'added' or status = 'unchanged')",
                 "status || '' in ('added', 'unchanged')",

@@ -42,28 +42,30 @@ impl Table for ProcedureTable {
 
     fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
         let argument = self.argument_column();
-        let (mut with_argument, mut changed_only) = (false, false);
+        let mut text = String::new();
         for constraint in plan.constraints() {
-            if constraint.column == argument && constraint.op == Op::Eq && !with_argument {
-                if !constraint.usable {
+            let is_status = Some(constraint.column) == self.status_column()
+                && constraint.usable
+                && plan.collation(constraint.index) == "BINARY";
+            let what = match constraint.op {
+                Op::Eq if constraint.column == argument && !constraint.usable => {
                     // The argument comes from a table that has to be read first.
                     plan.set_impossible();
                     return Ok(());
                 }
-                plan.use_constraint(constraint.index, 0, true);
-                with_argument = true;
-            } else if Some(constraint.column) == self.status_column() && constraint.usable {
-                changed_only |= match (constraint.op, plan.value(constraint.index)) {
-                    (Op::Eq | Op::Is, Some(Stored::Text(status))) => status != b"unchanged",
-                    (Op::Ne | Op::IsNot, Some(Stored::Text(status))) => status == b"unchanged",
-                    _ => false,
-                };
+                Op::Eq if constraint.column == argument && !text.contains(OPTIONS) => OPTIONS,
+                Op::Eq | Op::Is if is_status => STATUS_IS,
+                Op::Ne | Op::IsNot if is_status => STATUS_IS_NOT,
+                _ => continue,
+            };
+            if is_status {
+                // A list of values at once: SQLite would call again for each.
+                plan.use_in(constraint.index);
             }
+            plan.use_constraint(constraint.index, text.len(), what == OPTIONS);
+            text.push(what);
         }
-        let flag = |on: bool, letter: &'static str| if on { letter } else { "" };
-        plan.set_text(
-            flag(with_argument, WITH_ARGUMENT).to_owned() + flag(changed_only, CHANGED_ONLY),
-        );
+        plan.set_text(text);
         plan.set_cost(COST);
         plan.set_rows(ROWS);
         Ok(())
@@ -95,20 +97,21 @@ struct ProcedureRows {
 impl Rows for ProcedureRows {
     fn filter(&mut self, plan: &str, arguments: &[Argument<'_>]) -> Result<()> {
         let lix = self.lix.upgrade().expect("statements run on an open lix");
-        let given = plan.contains(WITH_ARGUMENT).then(|| arguments[0].value());
-        let argument = match given {
-            None => None,
-            Some(Stored::Text(bytes)) => match std::str::from_utf8(bytes) {
-                Ok(text) => Some(text),
-                Err(_) => return Err(not_text("text that is not UTF-8")),
-            },
-            Some(Stored::Null) => return Err(not_text("NULL")),
-            Some(_) => return Err(not_text("a value of another type")),
-        };
+        let mut call = Call { argument: None, changed_only: false };
+        for (what, given) in plan.chars().zip(arguments) {
+            match what {
+                OPTIONS => call.argument = Some(options_of(given)?),
+                // SQLite checks the rows itself; this only spares it those that are sure to fail.
+                STATUS_IS => {
+                    let is_unchanged = |status: &Owned| *status == Owned::from("unchanged");
+                    call.changed_only |= !given.values()?.iter().any(is_unchanged);
+                }
+                _ => call.changed_only |= matches!(given.value(), Stored::Text(b"unchanged")),
+            }
+        }
         if self.procedure.writes {
             lix.before_writing()?;
         }
-        let call = Call { argument, changed_only: plan.contains(CHANGED_ONLY) };
         self.rows = (self.procedure.run)(&lix, call)?.into_iter();
         self.no = 0;
         self.next()
@@ -141,14 +144,26 @@ impl Rows for ProcedureRows {
     }
 }
 
+/// The text of the argument.
+fn options_of<'a>(given: &Argument<'a>) -> Result<&'a str> {
+    match given.value() {
+        Stored::Text(bytes) => {
+            std::str::from_utf8(bytes).map_err(|_| not_text("text that is not UTF-8"))
+        }
+        Stored::Null => Err(not_text("NULL")),
+        _ => Err(not_text("a value of another type")),
+    }
+}
+
 fn not_text(given: &str) -> lix_engine_protocol::Error {
     let message = format!("the argument must be the text of a JSON object of options, not {given}");
     options::invalid("options", message)
 }
 
-// Letters of the plan's text.
-const WITH_ARGUMENT: &str = "a";
-const CHANGED_ONLY: &str = "c";
+// What an argument of a plan is, in the plan's text.
+const OPTIONS: char = 'o';
+const STATUS_IS: char = '=';
+const STATUS_IS_NOT: char = '!';
 /// Dear enough to be read before whatever is joined to it, and so but once.
 const COST: f64 = 10_000.0;
 const ROWS: i64 = 25;
