@@ -81,7 +81,7 @@ impl Lix {
     pub(crate) fn use_account(self: &Rc<Self>, id: &str, name: &str) -> Result<()> {
         let key = Key::own("lix_account", id);
         if self.get(GLOBAL, &key)?.is_none() {
-            self.insert(GLOBAL, key, json!({"id": &*id, "name": name}))?;
+            self.insert(GLOBAL, key, json!({"id": id, "name": name}))?;
         }
         self.activate(&[id.into()])
     }
