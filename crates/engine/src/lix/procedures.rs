@@ -152,7 +152,11 @@ impl Lix {
     }
 
     /// The snapshot that a version shows for a key.
-    fn snapshot(self: &Rc<Self>, version_id: &str, key: &Key) -> Result<Option<Map<String, Value>>> {
+    fn snapshot(
+        self: &Rc<Self>,
+        version_id: &str,
+        key: &Key,
+    ) -> Result<Option<Map<String, Value>>> {
         let row = self.get(version_id, key)?;
         Ok(row.and_then(|row| row.snapshot).map(|text| object(&text)))
     }
