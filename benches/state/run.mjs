@@ -53,7 +53,7 @@ const EDITS = flags.quick ? 10 : 100
 const LONG = flags.quick ? 200 : 10_000
 const BULKS = flags.quick ? [50, 200] : [1_000, 10_000]
 /** Rows to a statement, and so to a commit, where data is only made. */
-const EACH = { ours: 10_000, oursNatively: 10_000, sdk17: 10_000, sdk05: 100 }
+const EACH = { ours: 10_000, sdk17: 10_000, sdk05: 100 }
 
 const parts = { opening, singles, sizes, bulk, history, versions, commits, storage, native }
 
@@ -94,8 +94,7 @@ async function opening() {
   const existing = async (all, size) => {
     for (const who of all) {
       await page.bench("close", who)
-      await page.bench("open", who)
-      await page.bench("fill", who, { to: size, each: EACH[who] })
+      await fill(page, who, size)
       await page.bench("keepImage", who)
     }
     const samples = await turns(page, all, "openExisting", { key: size - 1 }, { warmUps: 1, repetitions: 7 })
@@ -122,29 +121,25 @@ async function singles() {
   await page.close()
 }
 
-/** Whether it matters how many there are. */
+/** Whether it matters how many there are: all sizes are there at once and take turns. */
 async function sizes() {
-  const reads = []
-  const inserts = []
-  for (const size of [SMALL, LARGE, LARGEST]) {
-    const all = names("ours", ...(size < LARGEST ? ["sdk17"] : []))
-    if (all.length === 0) continue
-    const page = await filled(all, size)
-    const read = inMicroseconds(await turns(page, all, "reads", { size, count: 100 }, { warmUps: 3, repetitions: 15 }))
-    // The smallest is among the singles, beside both peers.
-    if (size > SMALL) lines(`read by key, ${entities(size)}`, "µs", read, { targets: SINGLE })
-    reads.push(read.ours)
-    inserts.push(inMicroseconds(await turns(page, all, "inserts", { count: 40 }, { warmUps: 3, repetitions: 15 })).ours)
-    if (size === LARGE) {
-      const listed = await turns(page, all, "list", { size }, { warmUps: 1, repetitions: 5 })
-      lines(`list one schema, ${entities(size)}`, "ms", listed, { targets: SINGLE })
-      lines(`rebuild, ${entities(size)}`, "ms", await turns(page, names("ours"), "rebuild", { size }, { warmUps: 0, repetitions: 3 }), {})
-    }
-    await page.close()
+  const sized = [...names("ours").flatMap((who) => [SMALL, LARGE, LARGEST].map((size) => `${who}:${size}`)), ...names("sdk17").map((who) => `${who}:${LARGE}`)]
+  const page = await browser.page()
+  for (const who of sized) await fill(page, who, sizeOf(who))
+  const reads = inMicroseconds(await turns(page, sized, "reads", (who) => ({ size: sizeOf(who), count: 100 }), { warmUps: 3, repetitions: 15 }))
+  const inserts = inMicroseconds(await turns(page, sized, "inserts", () => ({ count: 40 }), { warmUps: 3, repetitions: 15 }))
+  const listed = await turns(page, sized.filter((who) => sizeOf(who) === LARGE), "list", { size: LARGE }, { warmUps: 1, repetitions: 5 })
+
+  const atSize = (samples, size) => ({ ours: samples[`ours:${size}`], sdk17: samples[`sdk17:${size}`] })
+  // The smallest is among the singles, beside both peers.
+  for (const size of [LARGE, LARGEST]) lines(`read by key, ${entities(size)}`, "µs", atSize(reads, size), { targets: SINGLE })
+  lines(`list one schema, ${entities(LARGE)}`, "ms", atSize(listed, LARGE), { targets: SINGLE })
+  if (!flags.peers) {
+    flatness("", reads, inserts)
+    const { [`ours:${LARGE}`]: rebuilt } = await turns(page, [`ours:${LARGE}`], "rebuild", { size: LARGE }, { warmUps: 0, repetitions: 3 })
+    row({ name: `rebuild, ${entities(LARGE)}`, unit: "ms", ours: rebuilt })
   }
-  if (flags.peers) return
-  row({ name: "read by key, slowest / fastest size", unit: "µs", ...extremes(reads), target: 2 })
-  row({ name: "one tracked insert, slowest / fastest size", unit: "µs", ...extremes(inserts), target: 2 })
+  await page.close()
 }
 
 /** Many rows in one commit. */
@@ -213,7 +208,7 @@ async function commits() {
   const page = await browser.page()
   await page.bench("open", "ours")
   await page.bench("inserts", "ours", { count: LONG })
-  const samples = await afterCommits((...args) => page.bench(...args), "ours", "oursFresh")
+  const samples = await afterCommits((...args) => page.bench(...args), "ours", "ours:fresh")
   row({ name: `one commit after ${LONG.toLocaleString("en")} / after 10`, unit: "µs", ...samples, target: 2 })
   await page.close()
 }
@@ -250,36 +245,33 @@ async function storage() {
 
 async function native() {
   if (flags.peers) return
-  const run = createWorkloads({ ours: () => openNative(flags.native), oursFresh: () => openNative(flags.native) })
+  const run = createWorkloads({ ours: () => openNative(flags.native) })
   const page = { bench: (workload, who, options) => run(workload, who, options) }
   const measure = (workload, options, { warmUps = 1, repetitions = 7 } = {}) => turns(page, ["ours"], workload, options, { warmUps, repetitions })
   const line = (name, unit, samples, bounds = {}) => row({ name: `natively: ${name}`, unit, ours: samples.ours, ...bounds })
 
   line("open new", "ms", await measure("openNew", {}))
-  const reads = []
-  const inserts = []
-  for (const size of [SMALL, LARGE, LARGEST]) {
-    await run("open", "ours")
-    await run("fill", "ours", { to: size, each: EACH.oursNatively })
-    const read = inMicroseconds(await measure("reads", { size, count: 500 }, { warmUps: 3, repetitions: 15 }))
-    const insert = inMicroseconds(await measure("inserts", { count: 200 }, { warmUps: 3, repetitions: 15 }))
-    line(`read by key, ${entities(size)}`, "µs", read)
-    line(`one tracked insert, ${entities(size)}`, "µs", insert)
-    reads.push(read.ours)
-    inserts.push(insert.ours)
-    line(`list one schema, ${entities(size)}`, "ms", await measure("list", { size }, { repetitions: 3 }))
+  const sized = [SMALL, LARGE, LARGEST].map((size) => `ours:${size}`)
+  for (const who of sized) await fill(page, who, sizeOf(who))
+  const reads = inMicroseconds(await turns(page, sized, "reads", (who) => ({ size: sizeOf(who), count: 500 }), { warmUps: 3, repetitions: 15 }))
+  const inserts = inMicroseconds(await turns(page, sized, "inserts", () => ({ count: 200 }), { warmUps: 3, repetitions: 15 }))
+  for (const who of sized) {
+    const size = sizeOf(who)
+    const only = async (workload, options, repetitions, warmUps = 1) => ({ ours: (await turns(page, [who], workload, options, { warmUps, repetitions }))[who] })
+    line(`read by key, ${entities(size)}`, "µs", { ours: reads[who] })
+    line(`one tracked insert, ${entities(size)}`, "µs", { ours: inserts[who] })
+    line(`list one schema, ${entities(size)}`, "ms", await only("list", { size }, 3))
     if (size > SMALL) {
-      line(`rebuild, ${entities(size)}`, "ms", await measure("rebuild", { size }, { warmUps: 0, repetitions: 2 }))
+      line(`rebuild, ${entities(size)}`, "ms", await only("rebuild", { size }, 1, 0))
     } else {
-      line("update of one", "µs", inMicroseconds(await measure("updates", { size, count: 200 })))
-      line("delete of one", "µs", inMicroseconds(await measure("removes", { count: 200 })))
-      line("create version", "ms", await measure("createVersion", { times: 10 }))
-      line("switch version", "ms", await measure("switches", { times: 10 }))
+      line("update of one", "µs", inMicroseconds(await only("updates", { size, count: 200 }, 7)))
+      line("delete of one", "µs", inMicroseconds(await only("removes", { count: 200 }, 7)))
+      line("create version", "ms", await only("createVersion", { times: 10 }, 7))
+      line("switch version", "ms", await only("switches", { times: 10 }, 7))
     }
-    await run("close", "ours")
+    await run("close", who)
   }
-  row({ name: "natively: read by key, slowest / fastest size", unit: "µs", ...extremes(reads), target: 2 })
-  row({ name: "natively: insert, slowest / fastest size", unit: "µs", ...extremes(inserts), target: 2 })
+  flatness("natively: ", reads, inserts)
 
   for (const count of BULKS) line(`${count.toLocaleString("en")} inserts, one transaction`, "ms", await measure("insertEach", { count }, { repetitions: 5 }))
   for (const count of BULKS) line(`${count.toLocaleString("en")} inserts, one statement`, "ms", await measure("insertAll", { count }, { repetitions: 5 }))
@@ -294,7 +286,7 @@ async function native() {
 
   await run("open", "ours")
   await run("inserts", "ours", { count: LONG })
-  const samples = await afterCommits(run, "ours", "oursFresh")
+  const samples = await afterCommits(run, "ours", "ours:fresh")
   row({ name: `natively: a commit after ${LONG.toLocaleString("en")} / 10`, unit: "µs", ...samples, target: 2 })
   await run("close", "ours")
 }
@@ -304,11 +296,18 @@ async function native() {
 /** A page in which each has so many entities. */
 async function filled(all, size) {
   const page = await browser.page()
-  for (const who of all) {
-    await page.bench("open", who)
-    await page.bench("fill", who, { to: size, each: EACH[who] })
-  }
+  for (const who of all) await fill(page, who, size)
   return page
+}
+
+/** Opens a lix of so many entities. A name may have a part of its own behind a colon. */
+async function fill(page, who, size) {
+  await page.bench("open", who)
+  await page.bench("fill", who, { to: size, each: EACH[who.split(":")[0]] })
+}
+
+function sizeOf(who) {
+  return Number(who.split(":")[1])
 }
 
 /** Samples by name. `options` are the same for all, or a function of the name. */
@@ -362,6 +361,13 @@ function row(row) {
 
 function names(...all) {
   return all.filter((name) => !(name in PEERS ? flags.ours : flags.peers))
+}
+
+/** Whether reads and inserts cost the same at every size. */
+function flatness(where, reads, inserts) {
+  const ours = (samples) => Object.entries(samples).filter(([who]) => who.startsWith("ours")).map(([, all]) => all)
+  row({ name: `${where}read by key, slowest / fastest size`, unit: "µs", ...extremes(ours(reads)), target: 2 })
+  row({ name: `${where}insert, slowest / fastest size`, unit: "µs", ...extremes(ours(inserts)), target: 2 })
 }
 
 /** The samples with the highest median as ours, those with the lowest as the baseline. */

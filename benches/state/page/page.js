@@ -5,8 +5,6 @@ import { createWorkloads } from "./workloads.js"
 
 const implementations = {
   ours: (image) => openOurs("createWorkerEngine", image),
-  /** A second one beside it. */
-  oursFresh: (image) => openOurs("createWorkerEngine", image),
   oursHere: (image) => openOurs("createMainMemoryEngine", image),
   sdk05: async (image) => (await import("./sdk-05.js")).openSdk05(image),
   sdk17: async (image) => (await import("./sdk-17.js")).openSdk17(image),

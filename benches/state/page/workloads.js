@@ -3,7 +3,7 @@
  * repetition and answers `{ ms }`, the time of one operation. A wrong answer is an error.
  *
  * Runs in the page and, for the native engine, in Node. Each implementation has one lix open under its
- * name. Its key values are `key 0`, `key 1` and so on, beside those that a new lix has.
+ * name, in which what follows a colon only tells several of one kind apart. Its key values are `key 0`, `key 1` and so on, beside those that a new lix has.
  */
 
 export function createWorkloads(implementations) {
@@ -184,7 +184,7 @@ export function createWorkloads(implementations) {
   }
 
   return async (workload, who, options = {}) => {
-    const on = { who, open: implementations[who], lix: lixes[who] }
+    const on = { who, open: implementations[who.split(":")[0]], lix: lixes[who] }
     try {
       return await workloads[workload](on, options)
     } catch (error) {
