@@ -80,7 +80,7 @@ impl Lix {
         let mut rows = Vec::new();
         for level in sights.chunk_by(|a, b| (a.root, a.depth) == (b.root, b.depth)) {
             let (root, depth) = (&roots[level[0].root], level[0].depth);
-            for (commit_no, change) in members.winners(level) {
+            for (commit_no, change) in members.seen(level) {
                 if change.snapshot.is_none() {
                     continue;
                 }
@@ -230,8 +230,8 @@ impl Lix {
             });
             keys.pairs = Some(pairs.collect());
         } else if let Some(commits) = &filter.commit_ids {
-            // Only what these commits list can be asked for. The other changes of the same keys
-            // are needed too: they may lie at the same depth and be newer.
+            // Only what these commits list can be asked for. Where else the same changes are listed
+            // matters too: at the same depth they may be another commit's.
             let mut listed = Members::default();
             let mut add = |row: &Statement| {
                 listed.add(row, &keys);
@@ -249,7 +249,7 @@ impl Lix {
             }
             self.sql.each(OF_STORED_ELEMENTS, &[], &mut add)?;
             keys.pairs =
-                Some(listed.keys.into_keys().map(|key| (key.schema_key, key.entity_id)).collect());
+                Some(listed.keys.into_iter().map(|key| (key.schema_key, key.entity_id)).collect());
         }
         Ok(keys)
     }
@@ -375,11 +375,10 @@ impl Keys {
 #[derive(Default)]
 struct Members {
     by_commit: HashMap<i64, Vec<u32>>,
-    /// A change and the number of its key.
-    changes: Vec<(Rc<ChangeRow>, u32)>,
+    changes: Vec<Rc<ChangeRow>>,
     known: HashMap<i64, u32>,
     listed: HashSet<(i64, u32)>,
-    keys: HashMap<Key, u32>,
+    keys: HashSet<Key>,
 }
 
 impl Members {
@@ -405,10 +404,9 @@ impl Members {
                     created_at: row.text(8),
                     snapshot: row.optional_text(9),
                 };
-                let next = self.keys.len() as u32;
-                let key = *self.keys.entry(key).or_insert(next);
+                self.keys.insert(key);
                 let index = self.changes.len() as u32;
-                self.changes.push((Rc::new(change), key));
+                self.changes.push(Rc::new(change));
                 self.known.insert(seq, index);
                 index
             }
@@ -418,31 +416,18 @@ impl Members {
         }
     }
 
-    /// What a root sees at one depth: at the root itself everything, further away of every key only
-    /// the newest change.
-    fn winners(&self, level: &[Sight]) -> Vec<(i64, Rc<ChangeRow>)> {
+    /// What a root sees at one depth. A change that several commits list at the same distance is
+    /// seen once, in the commit that was there first.
+    fn seen(&self, level: &[Sight]) -> Vec<(i64, Rc<ChangeRow>)> {
         let all = level.iter().flat_map(|sight| {
             let listed = self.by_commit.get(&sight.commit_no).into_iter().flatten();
-            listed.map(move |index| (sight.commit_no, &self.changes[*index as usize]))
+            listed.map(move |index| (sight.commit_no, *index))
         });
-        if level.iter().all(|sight| sight.depth == 0) {
-            return all.map(|(commit_no, (change, _))| (commit_no, change.clone())).collect();
-        }
-        let mut newest: HashMap<u32, (i64, &Rc<ChangeRow>)> = HashMap::new();
-        for (commit_no, (change, key)) in all {
-            match newest.entry(*key) {
-                Entry::Vacant(new) => {
-                    new.insert((commit_no, change));
-                }
-                Entry::Occupied(mut known) => {
-                    let (_, other) = known.get();
-                    if (&change.created_at, change.seq) > (&other.created_at, other.seq) {
-                        known.insert((commit_no, change));
-                    }
-                }
-            }
-        }
-        newest.into_values().map(|(commit_no, change)| (commit_no, change.clone())).collect()
+        let mut known = HashSet::new();
+        let is_new = |(_, index): &(i64, u32)| level.len() == 1 || known.insert(*index);
+        let row =
+            |(commit_no, index): (i64, u32)| (commit_no, self.changes[index as usize].clone());
+        all.filter(is_new).map(row).collect()
     }
 }
 
@@ -563,7 +548,7 @@ mod tests {
         log.change("a3", "other/a", Some("{}"));
         log.commit("c5", &["c4", "c2"], &["a3", "a0"], &[]);
         let all = log.lix.history(&HistoryFilter::default()).unwrap();
-        assert_eq!(all.len(), 1 + 2 + 3 + 3 + 4);
+        assert_eq!(all.len(), 1 + 2 + 3 + 3 + 5);
         let of = |filter: &HistoryFilter| -> Vec<String> {
             log.lix.history(filter).unwrap().iter().map(|row| format!("{row:?}")).collect()
         };
@@ -600,7 +585,7 @@ mod tests {
     }
 
     #[test]
-    fn of_changes_at_the_same_depth_the_newest_counts() {
+    fn changes_at_the_same_depth_are_all_there() {
         let log = Log::new();
         log.commit("root", &[], &[], &[]);
         log.change("left", "kv/a", Some("{}"));
@@ -609,26 +594,38 @@ mod tests {
         log.commit("l", &["root"], &["left", "only"], &[]);
         log.commit("r", &["root"], &["right"], &[]);
         log.commit("m", &["l", "r"], &["left"], &[]);
-        assert_eq!(show(&log, &filter(&["m"])), ["a left 0 m", "a right 1 r", "b only 1 l"]);
-        // Also when only the commit that loses is asked for.
-        let lost = HistoryFilter { commit_ids: Some(ids(&["l"])), ..filter(&["m"]) };
-        assert_eq!(show(&log, &lost), ["b only 1 l"]);
-        // A deletion that is newest hides the others at its depth.
+        let rows = ["a left 0 m", "a right 1 r", "a left 1 l", "b only 1 l"];
+        assert_eq!(show(&log, &filter(&["m"])), rows);
+        // A deletion hides nothing either.
         log.change("gone", "kv/a", None);
         log.commit("r2", &["root"], &["gone"], &[]);
         log.commit("m2", &["l", "r2"], &[], &[]);
-        assert_eq!(show(&log, &filter(&["m2"])), ["b only 1 l"]);
+        assert_eq!(show(&log, &filter(&["m2"])), ["a left 1 l", "b only 1 l"]);
     }
 
     #[test]
-    fn at_the_root_itself_everything_is_shown() {
+    fn a_change_is_once_at_a_depth() {
+        let log = Log::new();
+        log.change("a0", "kv/a", Some("{}"));
+        log.commit("c1", &[], &["a0"], &[]);
+        log.commit("l", &["c1"], &["a0"], &[]);
+        log.commit("r", &["c1"], &["a0"], &[]);
+        log.commit("m", &["r", "l"], &[], &[]);
+        assert_eq!(show(&log, &filter(&["m"])), ["a a0 1 l", "a a0 2 c1"]);
+        // Also when only the other commit is asked for.
+        let other = HistoryFilter { commit_ids: Some(ids(&["r"])), ..filter(&["m"]) };
+        assert_eq!(show(&log, &other), [""; 0]);
+    }
+
+    #[test]
+    fn everything_that_a_commit_lists_is_shown() {
         let log = Log::new();
         log.change("first", "kv/a", Some("{}"));
         log.change("second", "kv/a", Some("{}"));
         log.commit("c1", &[], &["first", "second"], &[]);
         log.commit("c2", &["c1"], &[], &[]);
         assert_eq!(show(&log, &filter(&["c1"])), ["a second 0 c1", "a first 0 c1"]);
-        assert_eq!(show(&log, &filter(&["c2"])), ["a second 1 c1"]);
+        assert_eq!(show(&log, &filter(&["c2"])), ["a second 1 c1", "a first 1 c1"]);
     }
 
     #[test]
