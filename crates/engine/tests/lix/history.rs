@@ -145,6 +145,24 @@ fn both_sides_of_a_merge_are_history() {
 }
 
 #[test]
+fn what_was_there_before_a_quick_merge_is_not_lost() {
+    // The commit before the branch is a parent of the merge, and so is the branch's only commit.
+    let mut lix = Lix::new();
+    lix.run(
+        "insert into key_value(key, value) values ('a', 'light');
+         select * from lix_create_version('{\"id\": \"draft\"}');
+         update key_value_all set value = 'dark' where key = 'a' and lixcol_version_id = 'draft';
+         select * from lix_merge_version('{\"source\": \"draft\"}')",
+    );
+    let root = tip(&mut lix, "main");
+    let rows = lix.rows(&format!(
+        "select value, lixcol_depth from key_value_history
+         where key = 'a' and lixcol_root_commit_id = '{root}' order by 2, 1"
+    ));
+    assert_eq!(rows, ["'dark' | 0", "'dark' | 1", "'light' | 1"]);
+}
+
+#[test]
 fn a_depth_is_that_of_the_shortest_way() {
     // A commit reached over ways of different length is one row, not one for each way.
     let mut lix = Lix::new();
@@ -173,8 +191,7 @@ fn a_depth_is_that_of_the_shortest_way() {
 #[test]
 fn what_is_untracked_or_staged_has_no_history() {
     let mut lix = Lix::new();
-    let rows =
-        |lix: &mut Lix| lix.rows("select key from key_value_history where key like 'x%'");
+    let rows = |lix: &mut Lix| lix.rows("select key from key_value_history where key like 'x%'");
     lix.run("insert into key_value(key, value, lixcol_untracked) values ('x1', 1, 1)");
     assert_eq!(rows(&mut lix), [""; 0]);
     lix.run("begin");

@@ -137,6 +137,29 @@ fn what_a_transaction_wrote_twice() {
 }
 
 #[test]
+fn several_checkpoints_of_one_transaction() {
+    let mut lix = Lix::new();
+    lix.run(
+        "begin;
+         insert into key_value(key, value) values ('a', 1);
+         select * from lix_create_checkpoint();
+         select * from lix_create_version('{\"id\": \"between\"}');
+         insert into key_value(key, value) values ('b', 1);
+         select * from lix_create_checkpoint();
+         delete from key_value where key = 'a';
+         select * from lix_create_checkpoint();
+         commit",
+    );
+    let work = "select count(*) from change_set_element where lixcol_untracked = 1";
+    assert_eq!(lix.one(work), "0");
+    let seen =
+        "select key from key_value_all where lixcol_version_id = 'between' and key in ('a', 'b')";
+    assert_eq!(lix.rows(seen), ["'a'"]);
+    check(&mut lix, "checkpoints");
+    assert_eq!(lix.one(work), "0");
+}
+
+#[test]
 fn a_change_put_in_by_hand_stays_without_effect() {
     let mut lix = Lix::new();
     lix.run(
