@@ -25,11 +25,7 @@ pub(super) const PROCEDURES: &[Procedure] = &[
 /// From a commit, at most so far: commits with their distance.
 type Direction = fn(&Lix, i64, Option<u32>) -> Result<Vec<(i64, u32)>>;
 
-fn walk(
-    lix: &Rc<Lix>,
-    call: Call<'_>,
-    direction: Direction,
-) -> Result<Vec<Row>> {
+fn walk(lix: &Rc<Lix>, call: Call<'_>, direction: Direction) -> Result<Vec<Row>> {
     let (id, include_self, depth) = call.read(|options| {
         Ok((
             options.id("id")?,
