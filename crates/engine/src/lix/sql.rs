@@ -36,6 +36,7 @@ impl Sql {
     }
 
     /// Runs a statement whose rows nobody needs.
+    #[inline(never)]
     pub(crate) fn run(&self, sql: &'static str, params: &[Bound<'_>]) -> Result<()> {
         self.each(sql, params, |_| Ok(()))
     }
@@ -52,6 +53,7 @@ impl Sql {
     }
 
     /// A statement that is stepped from outside.
+    #[inline(never)]
     pub(crate) fn start(&self, sql: &'static str, params: &[Bound<'_>]) -> Result<Running<'_>> {
         let key = (sql.as_ptr() as usize, sql.len());
         let pooled = self.pool.borrow_mut().get_mut(&key).and_then(Vec::pop);
@@ -100,6 +102,7 @@ pub(crate) struct Running<'a> {
 
 impl Running<'_> {
     /// Goes to the next row.
+    #[inline(never)]
     pub(crate) fn step(&mut self) -> Result<bool> {
         let _inside = self.sql.link.inside();
         self.statement.as_mut().expect("held until dropped").step().map_err(Error::from)
@@ -112,6 +115,7 @@ impl Running<'_> {
 }
 
 impl Drop for Running<'_> {
+    #[inline(never)]
     fn drop(&mut self) {
         if let Some(mut statement) = self.statement.take() {
             statement.reset();
@@ -137,6 +141,7 @@ impl OwnRunning {
     }
 
     /// Goes to the next row.
+    #[inline(never)]
     pub(crate) fn step(&mut self) -> Result<bool> {
         let Some(lix) = self.lix.upgrade() else { return Ok(false) };
         let _inside = lix.sql.link.inside();
@@ -150,6 +155,7 @@ impl OwnRunning {
 }
 
 impl Drop for OwnRunning {
+    #[inline(never)]
     fn drop(&mut self) {
         if let (Some(mut statement), Some(lix)) = (self.statement.take(), self.lix.upgrade()) {
             statement.reset();
@@ -160,10 +166,12 @@ impl Drop for OwnRunning {
 
 /// Reads cells of rows whose shape the engine knows.
 impl Statement {
+    #[inline(never)]
     pub(crate) fn text(&self, index: usize) -> Rc<str> {
         self.optional_text(index).unwrap_or_default()
     }
 
+    #[inline(never)]
     pub(crate) fn optional_text(&self, index: usize) -> Option<Rc<str>> {
         match self.cell(index) {
             Stored::Text(bytes) => Some(String::from_utf8_lossy(bytes).into()),
