@@ -19,6 +19,7 @@ pub(crate) mod graph;
 pub(crate) mod history;
 pub(crate) mod ids;
 pub(crate) mod json;
+mod migrate;
 pub(crate) mod open;
 pub(crate) mod procedures;
 pub(crate) mod rebuild;

@@ -9,19 +9,20 @@ use lix_engine_protocol::proto::{LixKeyValue, LixOptions};
 use lix_engine_protocol::{Error, Reason, Result};
 
 use super::bootstrap::KeyValue;
+use super::migrate::Layout;
 use super::{Lix, Sealer, functions, json, procedures, tables};
 use crate::Platform;
 use crate::sqlite::Link;
 use crate::sqlite::vtab::Transaction;
 
-/// A lix, and whether it is a new one.
+/// A lix, and whether it is one only now.
 pub(crate) struct Opened {
     pub(crate) lix: Rc<Lix>,
     pub(crate) is_new: bool,
 }
 
-/// Opens the lix that the database is, or makes it one if that is asked for; none: it is a plain
-/// database and stays one.
+/// Opens the lix that the database is, or makes it one if that is asked for or if it is one of the
+/// original; none: it is a plain database and stays one.
 pub(crate) fn open(
     link: &Rc<Link>,
     platform: Arc<dyn Platform>,
@@ -36,14 +37,21 @@ pub(crate) fn open(
             return Err(Error::new(Reason::ImageInvalid, message));
         }
         (Found::Plain { foreign: None }, Some(key_values)) => {
-            lix.create(&key_values, options.expect("key values are from there"))?;
+            let options = options.expect("key values are from there");
+            lix.at_once(|| lix.fill(&key_values, options))?;
             true
         }
+        (Found::Original(Layout::Known), _) => {
+            lix.at_once(|| lix.migrate()).map_err(unreadable)?;
+            true
+        }
+        (Found::Original(Layout::Later), None) => return Ok(None),
+        (Found::Original(Layout::Later), Some(_)) => {
+            let message = "a lix of a later release of the original cannot be taken over";
+            return Err(Error::new(Reason::ImageInvalid, message));
+        }
         (Found::Lix, _) => {
-            lix.check().map_err(|error| match error.reason {
-                Reason::OutOfMemory => error,
-                _ => Error { reason: Reason::ImageInvalid, ..error },
-            })?;
+            lix.check().map_err(unreadable)?;
             false
         }
     };
@@ -54,6 +62,7 @@ pub(crate) fn open(
 /// What the database is.
 enum Found {
     Lix,
+    Original(Layout),
     /// With a table that begins like those of a lix, if there is one.
     Plain {
         foreign: Option<Rc<str>>,
@@ -68,13 +77,18 @@ impl Lix {
         let first = self.sql.first(sql, &[], |row| row.text(0))?;
         Ok(match first {
             Some(name) if &*name == "_lix_meta" => Found::Lix,
+            None => match self.original()? {
+                Some(layout) => Found::Original(layout),
+                None => Found::Plain { foreign: None },
+            },
             foreign => Found::Plain { foreign },
         })
     }
 
-    fn create(self: &Rc<Self>, key_values: &[KeyValue], options: &LixOptions) -> Result<()> {
+    /// Everything that this does, or nothing.
+    fn at_once(&self, this: impl FnOnce() -> Result<()>) -> Result<()> {
         self.sql.script("begin immediate")?;
-        let result = self.fill(key_values, options).and_then(|()| self.sql.script("commit"));
+        let result = this().and_then(|()| self.sql.script("commit"));
         if result.is_err() {
             let _ = self.sql.script("rollback");
         }
@@ -141,6 +155,14 @@ impl Lix {
         self.sql.script("begin immediate")?;
         self.ids.store(&self.sql)?;
         self.sql.script("commit")
+    }
+}
+
+/// What is wrong with the content is said of the image.
+fn unreadable(error: Error) -> Error {
+    match error.reason {
+        Reason::OutOfMemory => error,
+        _ => Error { reason: Reason::ImageInvalid, ..error },
     }
 }
 

@@ -148,6 +148,14 @@ impl Link {
         self.register_table(JOINER, Rc::new(Joiner), transaction)
     }
 
+    /// Drops a virtual table, by this statement, although nobody has its module.
+    pub(crate) fn drop_of_unknown_module(self: &Rc<Self>, drop: &str, module: &str) -> Result<()> {
+        self.register_table(module, Rc::new(Joiner), Rc::new(Joiner))?;
+        let result = self.run(drop).map_err(Error::from);
+        self.unregister_table(module)?;
+        result
+    }
+
     fn create_module(
         &self,
         name: &str,
@@ -903,6 +911,12 @@ impl Table for Joiner {
     }
 
     fn update(&self, _: Change<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Transaction for Joiner {
+    fn sync(&self) -> Result<()> {
         Ok(())
     }
 }
