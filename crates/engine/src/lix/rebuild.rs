@@ -8,7 +8,7 @@
 //! Which commit a change was first written into is in no table of its own. It follows from the
 //! commits: one that a version made names the change that moved the version's tip there.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use lix_engine_protocol::Result;
@@ -30,7 +30,8 @@ impl Lix {
         Replay::prepare(self)?.run()?;
         self.forget();
         self.load_schemas()?;
-        let mut schemas: HashSet<Rc<str>> = self.changed_schemas()?.into_iter().collect();
+        // In order: the same changes make the same file.
+        let mut schemas: BTreeSet<Rc<str>> = self.changed_schemas()?.into_iter().collect();
         self.sql.each("select distinct schema_key from _lix_untracked", &[], |row| {
             schemas.insert(row.text(0));
             Ok(())

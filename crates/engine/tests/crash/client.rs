@@ -1,24 +1,25 @@
 //! A host for the simulator: one session, its disk, and what it was told.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use lix_engine_core::{
     Attachment, Effect, Event, Message, Platform, Session, SessionOptions, Snapshot,
 };
-use lix_engine_protocol::NATIVE_LIMITS;
 use lix_engine_protocol::proto::{
     AutosavePhase, EngineError, EventKind, EventOptions, ExecRequest, Frame, InitRequest, OpenMode,
     Request, Response, SessionState, StorageKind, StorageTarget, Value, event, frame, init_request,
     request, response, value,
 };
+use lix_engine_protocol::{NATIVE_LIMITS, cells};
 use prost::Message as _;
 use xxhash_rust::xxh64::Xxh64;
 
-use crate::disk::Disk;
+use crate::disk::{Chance, Disk};
 
 /// A session over a disk, or in memory.
 pub(crate) struct Client {
@@ -28,6 +29,8 @@ pub(crate) struct Client {
     last_id: u32,
     answers: Vec<(u32, Response, Vec<Snapshot>)>,
     acknowledged: Acknowledged,
+    /// Opening it is no promise that what is opened is stored.
+    changes_at_init: bool,
     state: SessionState,
 }
 
@@ -38,8 +41,9 @@ pub(crate) type Acknowledged = Rc<Cell<Option<u64>>>;
 pub(crate) type Digest = u64;
 
 impl Client {
-    pub(crate) fn in_memory() -> Self {
-        Self::new(None, 0)
+    /// Draws the same ids as one on a disk with the same seed.
+    pub(crate) fn in_memory(seed: u64) -> Self {
+        Self::new(None, seed)
     }
 
     pub(crate) fn on(disk: &Disk, seed: u64) -> Self {
@@ -49,7 +53,7 @@ impl Client {
     fn new(disk: Option<Disk>, seed: u64) -> Self {
         let storage: &[StorageKind] = if disk.is_some() { &[StorageKind::File] } else { &[] };
         let options = SessionOptions { limits: NATIVE_LIMITS, storage, conformance: false };
-        let platform = Arc::new(Clock { drawn: seed.into(), ..Clock::default() });
+        let platform = Arc::new(Clock { seed, ..Clock::default() });
         Self {
             session: Session::new(options, platform.clone()),
             platform,
@@ -57,6 +61,7 @@ impl Client {
             last_id: 0,
             answers: vec![],
             acknowledged: Rc::default(),
+            changes_at_init: false,
             state: SessionState::default(),
         }
     }
@@ -67,6 +72,11 @@ impl Client {
 
     pub(crate) fn state(&self) -> SessionState {
         self.state
+    }
+
+    /// What is stored becomes a lix when it is opened, and is saved as one later.
+    pub(crate) fn will_change_at_init(&mut self) {
+        self.changes_at_init = true;
     }
 
     pub(crate) fn init(
@@ -105,18 +115,31 @@ impl Client {
         Ok(attachments.remove(0))
     }
 
+    /// Every row as one text.
+    pub(crate) fn rows(&mut self, sql: &str) -> Result<Vec<String>, EngineError> {
+        let exec = ExecRequest { sql: sql.into(), ..Default::default() };
+        let (response::Outcome::Exec(answer), _) = self.call(request::Call::Exec(exec), None)?
+        else {
+            panic!("{sql} is answered by something else");
+        };
+        let Some(batch) = answer.batch else { return Ok(vec![]) };
+        let mut rows = vec![String::new(); batch.row_count as usize];
+        for column in cells(&batch) {
+            let column = column.expect("an engine's batch is well formed");
+            rows.iter_mut().zip(column).for_each(|(row, cell)| *row += &format!("{cell:?}, "));
+        }
+        Ok(rows)
+    }
+
     /// Whether SQLite finds nothing wrong.
     pub(crate) fn is_sound(&mut self) -> bool {
-        let sql = "select count(*) from pragma_integrity_check where integrity_check <> 'ok'";
-        let exec = ExecRequest { sql: sql.into(), ..Default::default() };
-        match self.call(request::Call::Exec(exec), None) {
-            Ok((response::Outcome::Exec(answer), _)) => {
-                let batch = answer.batch.expect("a count");
-                // One integer, and it is zero: it needs no more than a byte.
-                batch.row_count == 1 && batch.columns[0].ints.iter().all(|byte| *byte == 0)
-            }
-            _ => false,
-        }
+        let sql = "select * from pragma_integrity_check where integrity_check <> 'ok'";
+        self.rows(sql).is_ok_and(|found| found.is_empty())
+    }
+
+    pub(crate) fn is_lix(&mut self) -> bool {
+        let sql = "select 1 from sqlite_schema where name = '_lix_meta'";
+        self.rows(sql).is_ok_and(|found| !found.is_empty())
     }
 
     /// Sends a call and runs the session until it is answered.
@@ -159,13 +182,18 @@ impl Client {
 
     pub(crate) fn step(&mut self) -> bool {
         let mut effects = Vec::new();
-        let is_more = self.session.step(&mut watching(&self.acknowledged, &mut effects));
+        let is_more = self.session.step(&mut watching(
+            &self.acknowledged,
+            self.changes_at_init,
+            &mut effects,
+        ));
         self.take(effects) || is_more
     }
 
     fn handle(&mut self, event: Event) {
         let mut effects = Vec::new();
-        self.session.handle(event, &mut watching(&self.acknowledged, &mut effects));
+        self.session
+            .handle(event, &mut watching(&self.acknowledged, self.changes_at_init, &mut effects));
         self.take(effects);
     }
 
@@ -196,6 +224,10 @@ pub(crate) fn digest(image: &Snapshot) -> Digest {
     hasher.digest()
 }
 
+pub(crate) fn digest_of_bytes(image: &[u8]) -> Digest {
+    xxhash_rust::xxh64::xxh64(image, image.len() as u64)
+}
+
 pub(crate) fn bytes(image: &Snapshot) -> Bytes {
     image.chunks().collect::<Vec<_>>().concat().into()
 }
@@ -212,6 +244,7 @@ pub(crate) fn blob(bytes: Vec<u8>) -> Value {
 /// call that said it returns.
 fn watching<'a>(
     acknowledged: &'a Acknowledged,
+    changes_at_init: bool,
     effects: &'a mut Vec<(Effect, Option<Frame>)>,
 ) -> impl FnMut(Effect) + 'a {
     move |effect| {
@@ -220,7 +253,9 @@ fn watching<'a>(
         let said = match &frame.body {
             Some(frame::Body::Response(response)) => match &response.outcome {
                 // New content is told to be stored by an event.
-                Some(response::Outcome::Init(init)) => init.restored.then_some(0),
+                Some(response::Outcome::Init(init)) => {
+                    (init.restored && !changes_at_init).then_some(0)
+                }
                 _ => response.state.map(|state| state.saved_seq).filter(|seq| *seq > 0),
             },
             Some(frame::Body::Event(event)) => match &event.kind {
@@ -240,7 +275,10 @@ fn watching<'a>(
 #[derive(Default)]
 struct Clock {
     now_ms: AtomicU64,
-    drawn: AtomicU64,
+    seed: u64,
+    /// What was drawn, by how many bytes are asked for at once. That tells what they are for: what
+    /// only a store or SQLite itself draws does not change the ids of a lix.
+    streams: Mutex<BTreeMap<usize, Chance>>,
 }
 
 impl Platform for Clock {
@@ -253,9 +291,10 @@ impl Platform for Clock {
     }
 
     fn random(&self, buffer: &mut [u8]) {
-        for byte in buffer {
-            let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
-            *byte = (drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8;
+        let mut streams = self.streams.lock().expect("no panic here");
+        let chance = streams.entry(buffer.len()).or_insert_with(|| Chance::new(self.seed));
+        for bytes in buffer.chunks_mut(8) {
+            bytes.copy_from_slice(&chance.next().to_le_bytes()[..bytes.len()]);
         }
     }
 }

@@ -4,43 +4,71 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::ops::AddAssign;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use lix_engine_core::Snapshot;
 use lix_engine_protocol::proto::{
-    AutosavePolicy, Durability, EngineError, InitRequest, OpenMode, request,
+    AutosavePolicy, Durability, EngineError, InitRequest, LixOptions, OpenMode, request,
 };
 
-use crate::client::{Acknowledged, Client, Digest, bytes, digest};
+use crate::client::{Acknowledged, Client, Digest, bytes, digest, digest_of_bytes};
 use crate::disk::{Chance, Disk, Fate, Step};
+use crate::lix;
 use crate::workload::Workload;
 
-/// Runs the lives of one seed. `Ok` says how many power cuts were looked at, `Err` what was found
-/// after one. With `is_told`, it says what it does.
-pub(crate) fn run(seed: u64, is_told: bool) -> Result<u64, String> {
+/// What was looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    /// Power cuts.
+    pub(crate) cuts: u64,
+    /// Those among them that met a lix or one in the making.
+    pub(crate) lix_cuts: u64,
+    /// Different contents that were held against the rules of a lix, and computed again.
+    pub(crate) checked: u64,
+    pub(crate) rebuilt: u64,
+}
+
+impl AddAssign for Seen {
+    fn add_assign(&mut self, other: Self) {
+        self.cuts += other.cuts;
+        self.lix_cuts += other.lix_cuts;
+        self.checked += other.checked;
+        self.rebuilt += other.rebuilt;
+    }
+}
+
+/// Runs the lives of one seed. `Ok` says what was looked at, `Err` what was found after a power
+/// cut. With `is_told`, it says what it does.
+pub(crate) fn run(seed: u64, is_told: bool) -> Result<Seen, String> {
+    // A third works on versions.
+    let is_lix = seed % 3 == 0;
     let mut world = World {
         is_told,
+        is_lix,
         chance: Chance::new(seed),
         disk: Disk::with_content(vec![], seed),
         history: History { before: vec![None], commits: vec![] },
         sound: HashSet::new(),
-        cuts: 0,
+        seen: Seen::default(),
     };
     let lives = 2 + world.chance.below(3);
     for _ in 0..lives {
         world.live()?;
     }
-    Ok(world.cuts)
+    Ok(world.seen)
 }
 
 struct World {
     is_told: bool,
+    is_lix: bool,
     chance: Chance,
     disk: Disk,
     history: History,
     /// Images in which SQLite found nothing wrong.
     sound: HashSet<Digest>,
-    cuts: u64,
+    seen: Seen,
 }
 
 /// What may be found.
@@ -82,7 +110,7 @@ enum Trouble {
 impl World {
     fn live(&mut self) -> Result<(), String> {
         let chance = &mut self.chance;
-        let mut workload = Workload::new(chance);
+        let mut workload = Workload::new(chance, self.is_lix);
         let trouble = match chance.below(8) {
             // A large save is where a failure meets most.
             4..7 if workload.is_large() => Trouble::Switching,
@@ -104,12 +132,17 @@ impl World {
 
         let held = self.look(self.disk.content(), None)?.map(|(_, image)| image);
         let held = held.filter(|_| !replaces && workload.seed_rows == 0);
-        let mut mirror = Client::in_memory();
+        // At first it may be a plain database, which becomes a lix when it is opened as one.
+        let lix = (self.is_lix && self.chance.below(6) > 0).then(|| lix::options(&mut self.chance));
+        let session_seed = self.chance.next();
+        let mut mirror = Client::in_memory(session_seed);
         let start = held.clone().or_else(|| seed_image.clone());
         mirror
-            .init(OpenMode::OpenOrCreate, start, InitRequest::default())
+            .init(OpenMode::OpenOrCreate, start, as_lix(&lix))
             .map_err(|error| format!("the mirror: {error:?}"))?;
-        self.history.commits = vec![image_of(&mut mirror)?];
+        let first = image_of(&mut mirror)?;
+        self.history.commits = vec![first];
+        let changes_at_init = held.as_ref().is_some_and(|held| digest_of_bytes(held) != first);
 
         self.tell(|| {
             format!(
@@ -118,16 +151,16 @@ impl World {
                 !policy.disabled, self.history.before, self.history.commits
             )
         });
-        let mut client = Client::on(&self.disk, self.chance.next());
+        let mut client = Client::on(&self.disk, session_seed);
+        if changes_at_init {
+            client.will_change_at_init();
+        }
         let acknowledged = client.acknowledged();
         let cuts = self.watch(&acknowledged, workload.is_large());
         self.make_trouble(trouble);
         let durability = if is_strict { Durability::Strict } else { Durability::Relaxed };
-        let init = InitRequest {
-            autosave: Some(policy),
-            durability: durability.into(),
-            ..Default::default()
-        };
+        let init =
+            InitRequest { autosave: Some(policy), durability: durability.into(), ..as_lix(&lix) };
         let mode = if replaces { OpenMode::Replace } else { OpenMode::OpenOrCreate };
         let opened = client.init(mode, if held.is_some() { None } else { seed_image }, init);
         self.check(&cuts)?;
@@ -306,9 +339,9 @@ impl World {
         content: Vec<u8>,
         acknowledged: Option<u64>,
     ) -> Result<Option<(Digest, Bytes)>, String> {
-        self.cuts += 1;
-        let disk = Disk::with_content(content, self.cuts);
-        let mut client = Client::on(&disk, self.cuts);
+        let number = self.count_cut();
+        let disk = Disk::with_content(content, number);
+        let mut client = Client::on(&disk, number);
         let found = match client.init(OpenMode::Open, None, InitRequest::default()) {
             Ok(()) => Some(client.export().map_err(|error| format!("export: {error:?}"))?),
             Err(error) if error.reason == "STORAGE_MISSING" => None,
@@ -324,13 +357,39 @@ impl World {
             ));
         }
         let (Some(found), Some(seen)) = (found, seen) else { return Ok(None) };
-        if self.sound.insert(seen) && !client.is_sound() {
-            return Err("after a cut SQLite finds damage".into());
+        if self.sound.insert(seen) {
+            if !client.is_sound() {
+                return Err("after a cut SQLite finds damage".into());
+            }
+            if self.is_lix && client.is_lix() {
+                self.check_lix(&mut client, &found)?;
+            }
         }
         if self.chance.below(4) == 0 {
             self.go_on(client, &disk, seen)?;
         }
         Ok(Some((seen, bytes(&found))))
+    }
+
+    fn check_lix(&mut self, client: &mut Client, found: &Snapshot) -> Result<(), String> {
+        self.seen.checked += 1;
+        lix::check(client).map_err(|what| format!("after a cut {what}"))?;
+        if self.chance.below(8) == 0 {
+            self.seen.rebuilt += 1;
+            let mut aside = Client::in_memory(0);
+            aside
+                .init(OpenMode::OpenOrCreate, Some(bytes(found)), InitRequest::default())
+                .map_err(|error| format!("after a cut its image does not open: {error:?}"))?;
+            lix::check_rebuild(&mut aside).map_err(|what| format!("after a cut {what}"))?;
+            lix::check(&mut aside).map_err(|what| format!("after a cut and a rebuild {what}"))?;
+        }
+        Ok(())
+    }
+
+    fn count_cut(&mut self) -> u64 {
+        self.seen.cuts += 1;
+        self.seen.lix_cuts += u64::from(self.is_lix);
+        self.seen.cuts
     }
 
     /// What survived a cut can be written to, and survives the next one.
@@ -344,7 +403,16 @@ impl World {
                 seen.borrow_mut().push((power.cut(&mut chance), acknowledged.get()));
             }
         });
-        for sql in ["create table if not exists went_on(x)", "insert into went_on values (1)"] {
+        let is_lix = self.is_lix && client.is_lix();
+        let more: &[&str] = match is_lix {
+            true => &[
+                "insert into key_value(key, value) values ('went on', 1)",
+                "select * from lix_create_checkpoint()",
+            ],
+            false => &[],
+        };
+        let plain = ["create table if not exists went_on(x)", "insert into went_on values (1)"];
+        for sql in plain.iter().chain(more) {
             let before = client.state().commit_seq;
             client.exec(sql, vec![]).map_err(|error| format!("after a cut: {sql}: {error:?}"))?;
             if client.state().commit_seq > before {
@@ -355,13 +423,16 @@ impl World {
         let history = History { before: vec![Some(found)], commits: states };
         let last = (disk.cut(&mut self.chance), client.acknowledged().get());
         for (content, acknowledged) in cuts.take().into_iter().chain([last]) {
-            self.cuts += 1;
-            let mut client = Client::on(&Disk::with_content(content, 0), self.cuts);
+            let number = self.count_cut();
+            let mut client = Client::on(&Disk::with_content(content, 0), number);
             client
                 .init(OpenMode::Open, None, InitRequest::default())
                 .map_err(|error| format!("after a second cut: {}", error.message))?;
             if !history.allowed(acknowledged).contains(&Some(image_of(&mut client)?)) {
                 return Err("a second cut lost what was acknowledged".into());
+            }
+            if is_lix && self.chance.below(4) == 0 {
+                lix::check(&mut client).map_err(|what| format!("after a second cut {what}"))?;
             }
         }
         Ok(())
@@ -372,9 +443,13 @@ fn image_of(client: &mut Client) -> Result<Digest, String> {
     client.export().map(|image| digest(&image)).map_err(|error| format!("export: {error:?}"))
 }
 
+fn as_lix(options: &Option<LixOptions>) -> InitRequest {
+    InitRequest { lix: options.clone(), ..Default::default() }
+}
+
 /// A database from elsewhere.
 fn some_image(rows: usize) -> Result<Bytes, String> {
-    let mut client = Client::in_memory();
+    let mut client = Client::in_memory(0);
     let filled = client.init(OpenMode::OpenOrCreate, None, InitRequest::default()).and_then(|()| {
         client.exec("create table t0(id integer primary key, a, b)", vec![])?;
         let sql = format!(

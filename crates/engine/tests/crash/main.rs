@@ -1,6 +1,8 @@
 //! The crash simulator: databases live on a disk whose power is cut after every operation, with
 //! what was not flushed lost, torn or reordered by chance. What is found afterwards has to be,
-//! bit for bit, the content after some commit that is not older than what was acknowledged.
+//! bit for bit, the content after some commit that is not older than what was acknowledged. Two
+//! of three seeds work on plain tables; the third works on a lix, whose state, commits and history
+//! have to fit together afterwards, and now and then are computed again without a difference.
 //!
 //! ```text
 //! cargo xtask crash [--cuts N] [--seed S] [--only] [--mutant NAME | --mutants]
@@ -15,6 +17,7 @@ mod client;
 #[allow(dead_code, reason = "the tests of the store use more of it")]
 mod disk;
 mod life;
+mod lix;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -24,6 +27,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use life::Seen;
 use lix_engine_core::StorageFile;
 use lix_engine_protocol::{Error, Reason, Result};
 
@@ -46,8 +50,13 @@ fn main() -> ExitCode {
 
 /// Whether nothing was found.
 fn survives(options: &Options) -> bool {
-    let Report { range, cuts, violations, took } = simulate(options);
+    let Report { range, seen, violations, took } = simulate(options);
+    let Seen { cuts, lix_cuts, checked, rebuilt } = seen;
     println!("crash: {cuts} power cuts, {range}, {} violations, {took}", violations.len());
+    println!(
+        "  {} of plain databases, {lix_cuts} of lixes: {checked} states checked, {rebuilt} rebuilt",
+        cuts - lix_cuts
+    );
     for (seed, message) in violations.iter().take(5) {
         println!("  seed {seed}: {message}");
         println!("    again: cargo xtask crash --seed {seed} --only");
@@ -61,7 +70,7 @@ fn catches(name: &str, options: &Options) -> bool {
         println!("no mutant is called {name}, or this is built without the feature `mutants`");
         return false;
     }
-    let Report { range, cuts, violations, took } = simulate(options);
+    let Report { range, seen: Seen { cuts, .. }, violations, took } = simulate(options);
     match violations.first_key_value() {
         Some((seed, message)) => {
             println!("mutant {name}: caught after {cuts} power cuts by seed {seed}, {took}");
@@ -108,7 +117,7 @@ impl Options {
 
 struct Report {
     range: String,
-    cuts: u64,
+    seen: Seen,
     violations: BTreeMap<u64, String>,
     took: String,
 }
@@ -118,7 +127,7 @@ struct Report {
 fn simulate(options: &Options) -> Report {
     let started = Instant::now();
     let next = AtomicU64::new(options.seed);
-    let cuts = AtomicU64::new(0);
+    let total = Mutex::new(Seen::default());
     let is_over = AtomicBool::new(false);
     let violations = Mutex::new(BTreeMap::new());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -131,15 +140,19 @@ fn simulate(options: &Options) -> Report {
                     let outcome =
                         catch_unwind(AssertUnwindSafe(|| life::run(seed, options.is_only)));
                     let outcome = outcome.unwrap_or_else(|panic| Err(describe(&*panic)));
-                    let seen = match outcome {
-                        Ok(seen) => cuts.fetch_add(seen, Ordering::Relaxed) + seen,
+                    let is_enough = match outcome {
+                        Ok(seen) => {
+                            let mut total = total.lock().expect("no panic here");
+                            *total += seen;
+                            total.cuts >= options.cuts
+                        }
                         Err(message) => {
                             violations.lock().expect("no panic here").insert(seed, message);
                             // A mutant is caught; a real violation may have company.
-                            u64::from(options.mutants.is_some()) * options.cuts
+                            options.mutants.is_some()
                         }
                     };
-                    if seen >= options.cuts || options.is_only {
+                    if is_enough || options.is_only {
                         is_over.store(true, Ordering::Relaxed);
                     }
                 }
@@ -149,7 +162,8 @@ fn simulate(options: &Options) -> Report {
     let violations = violations.into_inner().expect("no panic here");
     let range = format!("seeds {} to {}", options.seed, next.into_inner() - 1);
     let took = format!("{:.1} s", started.elapsed().as_secs_f64());
-    Report { range, cuts: cuts.into_inner(), violations, took }
+    let seen = total.into_inner().expect("no panic here");
+    Report { range, seen, violations, took }
 }
 
 fn describe(panic: &(dyn std::any::Any + Send)) -> String {

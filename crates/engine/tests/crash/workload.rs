@@ -4,6 +4,7 @@ use lix_engine_protocol::proto::Value;
 
 use crate::client::{blob, integer};
 use crate::disk::Chance;
+use crate::lix;
 
 /// What a life does, and how much of it.
 pub(crate) struct Workload {
@@ -15,12 +16,16 @@ pub(crate) struct Workload {
     planned: Vec<&'static str>,
     /// It starts with a table `t0` of so many rows of a kilobyte.
     pub(crate) seed_rows: usize,
+    /// Most of it is work on versions.
+    is_lix: bool,
 }
 
 impl Workload {
-    pub(crate) fn new(chance: &mut Chance) -> Self {
-        let plain = |blob_bytes, rows| Self { blob_bytes, rows, planned: vec![], seed_rows: 0 };
+    pub(crate) fn new(chance: &mut Chance, is_lix: bool) -> Self {
+        let plain =
+            |blob_bytes, rows| Self { blob_bytes, rows, planned: vec![], seed_rows: 0, is_lix };
         match chance.below(20) {
+            _ if is_lix => plain(3_000, 30),
             0..11 => plain(3_000, 30),
             11..15 => plain(30_000, 60),
             // Saves of more blocks than a record holds.
@@ -50,6 +55,9 @@ impl Workload {
     ) -> (String, Vec<Value>) {
         if !in_transaction && let Some(planned) = self.planned.pop() {
             return (planned.into(), vec![]);
+        }
+        if self.is_lix && chance.below(6) > 0 {
+            return lix::statement(chance, in_transaction);
         }
         let table = format!("t{}", chance.below(4));
         let id = chance.below(60) as i64;
