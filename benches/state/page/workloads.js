@@ -12,7 +12,9 @@ export function createWorkloads(implementations) {
   let serial = 0
 
   const workloads = {
-    async open({ who, open }) {
+    /** In place of the one before, if there is one. */
+    async open({ who, open, lix: before }) {
+      await before?.close()
       lixes[who] = await open()
     },
 
