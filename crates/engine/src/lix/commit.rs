@@ -582,6 +582,8 @@ impl Lix {
         let mut found: HashMap<Key, usize> = HashMap::new();
         let mut folded: Vec<Folded> = Vec::new();
         let mut is_open: Vec<bool> = Vec::new();
+        // Checkpoints list changes again: the commit that made one win lies before them.
+        let mut is_unchanged: Vec<bool> = Vec::new();
         for commit_no in self.line(no)? {
             let mut members = Vec::new();
             self.sql.each(
@@ -596,6 +598,12 @@ impl Lix {
                 },
             )?;
             for (change_seq, key, created_at, is_deleted) in members {
+                if let Some(&index) = found.get(&key) {
+                    is_unchanged[index] &= folded[index].change_seq == change_seq;
+                    if is_unchanged[index] {
+                        folded[index].commit_no = commit_no;
+                    }
+                }
                 match found.get(&key) {
                     // An older change of a key that has lived since then.
                     Some(&index) if is_open[index] => {
@@ -608,6 +616,7 @@ impl Lix {
                     None => {
                         found.insert(key.clone(), folded.len());
                         is_open.push(!is_deleted);
+                        is_unchanged.push(true);
                         let created_at = None;
                         folded.push(Folded { key, change_seq, commit_no, created_at, is_deleted });
                     }

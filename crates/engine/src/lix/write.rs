@@ -125,6 +125,35 @@ impl Lix {
         self.after_write(key, None)
     }
 
+    /// Deletes what a version saw until the same statement deleted it where it was inherited from: in
+    /// whatever order a statement comes to them, every version gets its tombstone.
+    pub(crate) fn delete_as_inherited(self: &Rc<Self>, version_id: &str, key: &Key) -> Result<()> {
+        self.before_writing()?;
+        for level in self.levels(version_id)?.iter() {
+            let Some(own) = self.own(&level.version_id, key)? else { continue };
+            if *level.version_id == *version_id || !own.is_deleted {
+                return Ok(());
+            }
+            let sql = "select plugin_key, schema_version from _lix_change where seq = ?1";
+            let of = [Bound::Integer(own.change_seq)];
+            let of = self.sql.first(sql, &of, |row| (row.text(0), row.text(1)))?;
+            let (plugin_key, schema_version) = of.unwrap_or_default();
+            let created_at = self.ids.timestamp();
+            let seq = self.put_change(NewChange {
+                version_id,
+                key,
+                plugin_key: &plugin_key,
+                schema_version: &schema_version,
+                snapshot: None,
+                created_at: &created_at,
+                is_absent: false,
+            })?;
+            self.after_change(version_id, key, seq)?;
+            return self.after_write(key, None);
+        }
+        Ok(())
+    }
+
     /// Writes a change into the version's pending commit. A key that was written before in the same
     /// transaction keeps its place there and gets another change instead.
     fn put_change(&self, change: NewChange<'_>) -> Result<i64> {

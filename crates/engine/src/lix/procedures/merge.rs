@@ -57,9 +57,12 @@ impl Lix {
         for (key, seq) in deleted {
             changes.push(self.delete_after(&key, seq)?);
         }
+        // Versions that stand at the same commit differ in what they inherit.
+        let mut parents = vec![target_tip, source_tip];
+        parents.dedup();
         let commit = self.commit_with(CommitPlan {
             version_id: target.clone(),
-            parents: vec![target_tip, source_tip],
+            parents,
             changes,
             authors: Vec::new(),
         });

@@ -119,6 +119,8 @@ impl Table for View {
         self.writer.is_some()
     }
 
+    /// A row may be gone although the statement found it: the same statement took it from the
+    /// version that this one inherited it from.
     fn update(&self, change: Change<'_>) -> Result<()> {
         let lix = alive(&self.lix)?;
         let writer = self.writer.as_ref().expect("SQLite writes to writable tables only");
@@ -127,12 +129,17 @@ impl Table for View {
             Change::Insert { values } => writer.insert(&lix, new(values)),
             Change::Update { key, values } => {
                 let (version_id, key) = stored_key(key)?;
-                let old = lix.get(&version_id, &key)?.ok_or_else(|| not_found(&key))?;
-                writer.update(&lix, Row::new(old), new(values))
+                match lix.get(&version_id, &key)? {
+                    Some(old) => writer.update(&lix, Row::new(old), new(values)),
+                    None => Ok(()),
+                }
             }
             Change::Delete { key } => {
                 let (version_id, key) = stored_key(key)?;
-                writer.delete(&lix, &version_id, &key)
+                match lix.get(&version_id, &key)? {
+                    Some(_) => writer.delete(&lix, &version_id, &key),
+                    None => lix.delete_as_inherited(&version_id, &key),
+                }
             }
         }
     }
@@ -260,11 +267,4 @@ pub(super) fn alive(lix: &Weak<Lix>) -> Result<Rc<Lix>> {
 /// What the hidden primary key of a row names.
 pub(super) fn stored_key(key: Stored<'_>) -> Result<(Rc<str>, Key)> {
     key::unpack(&super::values::text(key)?.unwrap_or_default())
-}
-
-fn not_found(key: &Key) -> Error {
-    let Key { schema_key, entity_id, file_id } = key;
-    let message =
-        format!("Row not found for primary key: '{schema_key}', '{entity_id}' in '{file_id}'");
-    Error::new(Reason::Validation, message)
 }
