@@ -79,7 +79,9 @@ impl Client {
         let result = self.exec(sql);
         let end = match &result {
             Ok(_) => String::new(),
-            Err(error) => format!("  -- {}: {}", error.reason, error.message.lines().next().unwrap_or("")),
+            Err(error) => {
+                format!("  -- {}: {}", error.reason, error.message.lines().next().unwrap_or(""))
+            }
         };
         self.log.push(format!("{sql};{end}"));
         result

@@ -18,14 +18,16 @@ const IN_SCHEMAS: &str = "schema_key in ('lix_key_value', 'doc', 'note')";
 /// The model of a lix that was just made.
 pub(crate) fn read(client: &mut Client) -> Checked<Model> {
     let mut model = Model::default();
-    let versions = "select id, name, commit_id, working_commit_id, inherits_from_version_id from version";
+    let versions =
+        "select id, name, commit_id, working_commit_id, inherits_from_version_id from version";
     let versions = client.rows(versions)?;
     let sql = "select id, parent_commit_ids from commit_all where lixcol_version_id = 'global'";
     let mut numbers: HashMap<Id, usize> = HashMap::new();
     let commits = client.rows(sql)?;
     for row in &commits {
         numbers.insert(row[0].text(), model.commits.len());
-        let commit = Commit { id: row[0].option(), is_sealed: true, is_given: true, ..Commit::default() };
+        let commit =
+            Commit { id: row[0].option(), is_sealed: true, is_given: true, ..Commit::default() };
         model.commits.push(commit);
     }
     for (no, row) in commits.iter().enumerate() {
@@ -50,7 +52,10 @@ pub(crate) fn read(client: &mut Client) -> Checked<Model> {
                 is_replaced: false,
             };
             model.changes.push(change);
-            own.insert(key, Entry { change: model.changes.len() - 1, commit: numbers[&row[3].text()] });
+            own.insert(
+                key,
+                Entry { change: model.changes.len() - 1, commit: numbers[&row[3].text()] },
+            );
         }
         let own = Rc::new(own);
         let (tip, working) = (numbers[&version[2].text()], numbers[&version[3].text()]);
@@ -82,14 +87,19 @@ pub(crate) fn read(client: &mut Client) -> Checked<Model> {
 pub(crate) fn versions(client: &mut Client, model: &mut Model) -> Checked {
     let sql = "select id, name, commit_id, working_commit_id, inherits_from_version_id, lix_active_version_id() from version";
     let rows = client.rows(sql)?;
-    let found: Vec<Id> = rows.iter().map(|row| row[0].text()).collect::<BTreeSet<_>>().into_iter().collect();
+    let found: Vec<Id> =
+        rows.iter().map(|row| row[0].text()).collect::<BTreeSet<_>>().into_iter().collect();
     let known: Vec<Id> = model.versions.keys().cloned().collect();
     if found != known {
         return Err(format!("there are the versions {found:?} instead of {known:?}"));
     }
     for row in rows {
         let Version { name, parent, tip, working, .. } = &model.versions[&row[0].text()];
-        let expected = [name.clone().into(), Value::from(parent.clone()), Value::Text(model.active.as_str().into())];
+        let expected = [
+            name.clone().into(),
+            Value::from(parent.clone()),
+            Value::Text(model.active.as_str().into()),
+        ];
         let there = [row[1].clone(), row[4].clone(), row[5].clone()];
         if there != expected {
             return Err(format!("version {row:?} instead of {expected:?}"));
@@ -130,7 +140,9 @@ pub(crate) fn state(client: &mut Client, model: &mut Model) -> Checked {
             let untracked = Value::Integer(seen.entry.is_none().into());
             let expected = [inherited, Value::from(seen.snapshot), untracked];
             if row[..3] != expected {
-                return Err(format!("{key:?} in version {version} is {row:?} instead of {expected:?}"));
+                return Err(format!(
+                    "{key:?} in version {version} is {row:?} instead of {expected:?}"
+                ));
             }
             let place = |error: String| format!("{key:?} in version {version}: {error}");
             match seen.entry {
@@ -140,23 +152,34 @@ pub(crate) fn state(client: &mut Client, model: &mut Model) -> Checked {
                     match (model.commits[commit].is_sealed, &*id) {
                         (false, "pending") => {}
                         (true, _) => model.name_commit(commit, &id).map_err(place)?,
-                        (false, _) => return Err(format!("{key:?} in version {version} has commit {id} too early")),
+                        (false, _) => {
+                            return Err(format!(
+                                "{key:?} in version {version} has commit {id} too early"
+                            ));
+                        }
                     }
                 }
                 None if row[3..] == ["untracked".into(), "untracked".into()] => {}
-                None => return Err(format!("{key:?} in version {version} is untracked and has {row:?}")),
+                None => {
+                    return Err(format!(
+                        "{key:?} in version {version} is untracked and has {row:?}"
+                    ));
+                }
             }
         }
     }
     match found.first_key_value() {
         None => Ok(()),
-        Some(((version, key), row)) => Err(format!("{key:?} should not be in version {version}: {row:?}")),
+        Some(((version, key), row)) => {
+            Err(format!("{key:?} should not be in version {version}: {row:?}"))
+        }
     }
 }
 
 /// The commits that came since the last time.
 pub(crate) fn commits(client: &mut Client, model: &mut Model) -> Checked {
-    let count = client.rows("select count(*) from commit_all where lixcol_version_id = 'global'")?;
+    let count =
+        client.rows("select count(*) from commit_all where lixcol_version_id = 'global'")?;
     let known = model.commits.iter().filter(|commit| commit.is_sealed).count() as i64;
     if count[0][0].integer() != known {
         return Err(format!("there are {:?} commits instead of {known}", count[0][0]));
@@ -184,19 +207,27 @@ fn compare_commit(client: &mut Client, model: &mut Model, no: usize, id: &Id) ->
     let parents = ids(&row[1]);
     let expected = model.commits[no].parents.clone();
     if parents.len() != expected.len() {
-        return Err(format!("its parents are {parents:?}, {} of them were expected", expected.len()));
+        return Err(format!(
+            "its parents are {parents:?}, {} of them were expected",
+            expected.len()
+        ));
     }
     for (parent, id) in expected.iter().zip(&parents) {
         model.name_commit(*parent, id)?;
     }
-    let edges = format!("select parent_id from commit_edge_all where lixcol_version_id = 'global' and child_id = '{id}'");
+    let edges = format!(
+        "select parent_id from commit_edge_all where lixcol_version_id = 'global' and child_id = '{id}'"
+    );
     let edges = set(client.rows(&edges)?);
     if edges != parents.iter().cloned().collect() {
         return Err(format!("its edges are {edges:?}, its parents {parents:?}"));
     }
     let authors: BTreeSet<Id> = ids(&row[2]).into_iter().collect();
     if authors != model.commits[no].authors.iter().cloned().collect() {
-        return Err(format!("its authors are {authors:?} instead of {:?}", model.commits[no].authors));
+        return Err(format!(
+            "its authors are {authors:?} instead of {:?}",
+            model.commits[no].authors
+        ));
     }
     let change_ids = ids(&row[0]);
     let members = format!(
@@ -233,14 +264,18 @@ fn compare_commit(client: &mut Client, model: &mut Model, no: usize, id: &Id) ->
             *others.entry(key.schema.clone()).or_default() -= 1;
             continue;
         }
-        let Some(row) = found.remove(&key) else { return Err(format!("it has no change of {key:?}")) };
+        let Some(row) = found.remove(&key) else {
+            return Err(format!("it has no change of {key:?}"));
+        };
         if SCHEMAS.contains(&&*key.schema) && row[0] != Value::from(snapshot.clone()) {
             return Err(format!("its change of {key:?} is {row:?} instead of {snapshot:?}"));
         }
         model.name_change(change, &row[1].text())?;
     }
     if !found.is_empty() || others.values().any(|count| *count != 0) {
-        return Err(format!("it has more changes than it should, or other ones: {found:?}, {others:?}"));
+        return Err(format!(
+            "it has more changes than it should, or other ones: {found:?}, {others:?}"
+        ));
     }
     Ok(())
 }
@@ -290,7 +325,8 @@ pub(crate) fn working(client: &mut Client, model: &mut Model, version: &str) -> 
     for row in client.rows(&sql)? {
         found.insert(Key { schema: row[0].text(), entity: row[1].text() }, row[2..].to_vec());
     }
-    let (working, checkpoint) = (model.versions[version].working, model.versions[version].last_checkpoint);
+    let (working, checkpoint) =
+        (model.versions[version].working, model.versions[version].last_checkpoint);
     let name = |no: usize| Value::from(model.commits[no].id.clone());
     let (working, checkpoint) = (name(working), checkpoint.map_or(Value::Null, name));
     let mut afters = BTreeSet::new();
@@ -305,13 +341,19 @@ pub(crate) fn working(client: &mut Client, model: &mut Model, version: &str) -> 
         match work.before {
             Some(before) => model.name_change(before, &row[1].text())?,
             None if row[1] == Value::Null => {}
-            None => return Err(format!("the working diff of {version} has {row:?} instead of {work:?}")),
+            None => {
+                return Err(format!(
+                    "the working diff of {version} has {row:?} instead of {work:?}"
+                ));
+            }
         }
         model.name_change(work.after, &row[2].text())?;
         afters.insert(row[2].text());
         let before = work.before.map_or(Value::Null, |_| checkpoint.clone());
         if row[3..] != [before, working.clone()] {
-            return Err(format!("the working diff of {version} has commits {row:?}, not {checkpoint:?} and {working:?}"));
+            return Err(format!(
+                "the working diff of {version} has commits {row:?}, not {checkpoint:?} and {working:?}"
+            ));
         }
     }
     if let Some((key, row)) = found.first_key_value() {
@@ -325,7 +367,9 @@ pub(crate) fn working(client: &mut Client, model: &mut Model, version: &str) -> 
     let elements = set(client.rows(&elements)?);
     match elements == afters {
         true => Ok(()),
-        false => Err(format!("the working set of {version} has {elements:?} instead of {afters:?}")),
+        false => {
+            Err(format!("the working set of {version} has {elements:?} instead of {afters:?}"))
+        }
     }
 }
 
@@ -350,7 +394,9 @@ fn differences(client: &mut Client, model: &mut Model, source: &str, target: &st
         let Some(row) = found.remove(&difference.key) else {
             return Err(format!("{between} has no row for {difference:?}"));
         };
-        if row[0] != difference.status.into() || row[1].option().is_some() != difference.before.is_some() {
+        if row[0] != difference.status.into()
+            || row[1].option().is_some() != difference.before.is_some()
+        {
             return Err(format!("{between} has {row:?} instead of {difference:?}"));
         }
         if let Some(before) = difference.before {
@@ -360,7 +406,9 @@ fn differences(client: &mut Client, model: &mut Model, source: &str, target: &st
     }
     match found.first_key_value() {
         None => Ok(()),
-        Some((key, row)) => Err(format!("{source} and {target} should not differ in {key:?}: {row:?}")),
+        Some((key, row)) => {
+            Err(format!("{source} and {target} should not differ in {key:?}: {row:?}"))
+        }
     }
 }
 
@@ -381,22 +429,30 @@ pub(crate) fn history(client: &mut Client, model: &mut Model, root: usize, key: 
             && row[3] == Value::from(snapshot.clone())
             && commits.iter().any(is_there)
     };
-    let mut rows = found.iter().zip(&expected);
-    match found.len() == expected.len() && rows.all(|(row, expected)| matches(row, expected)) {
+    let is_there = expected.iter().all(|expected| found.iter().any(|row| matches(row, expected)));
+    match found.len() == expected.len() && is_there {
         true => Ok(()),
-        false => Err(format!("the history of {key:?} from {id} is {found:?} instead of {expected:?}")),
+        false => {
+            Err(format!("the history of {key:?} from {id} is {found:?} instead of {expected:?}"))
+        }
     }
 }
 
 /// The tables of the active version.
 fn entities(client: &mut Client, model: &Model) -> Checked {
     for (schema, sql) in [
-        (KEY_VALUE, "select key, json_object('key', key, 'value', value) from key_value where length(key) = 1"),
+        (
+            KEY_VALUE,
+            "select key, json_object('key', key, 'value', value) from key_value where length(key) = 1",
+        ),
         (DOC, "select id, json_object('id', id, 'slug', slug) from doc"),
         (NOTE, "select id, json_object('id', id, 'doc_id', doc_id) from note"),
     ] {
         let found: BTreeSet<Row> = client.rows(sql)?.into_iter().collect();
-        let keys = model.keys(&model.active).into_iter().filter(|key| &*key.schema == schema && key.entity.len() < 3);
+        let keys = model
+            .keys(&model.active)
+            .into_iter()
+            .filter(|key| &*key.schema == schema && key.entity.len() < 3);
         let rows = keys.filter_map(|key| {
             let content = model.shows(&model.active, &key)?.snapshot;
             Some(vec![Value::Text(key.entity.clone()), Value::from(content)])
@@ -420,8 +476,11 @@ fn by_key(client: &mut Client, model: &Model, version: &str, random: &mut Random
         key.schema, key.entity
     );
     let found = client.rows(&sql)?;
-    let expected: Vec<Row> =
-        model.shows(version, &key).into_iter().map(|seen| vec![Value::from(seen.snapshot)]).collect();
+    let expected: Vec<Row> = model
+        .shows(version, &key)
+        .into_iter()
+        .map(|seen| vec![Value::from(seen.snapshot)])
+        .collect();
     match found == expected {
         true => Ok(()),
         false => Err(format!("{sql}: {found:?} instead of {expected:?}")),
@@ -436,7 +495,10 @@ pub(crate) fn invariants(client: &mut Client, model: &mut Model) -> Checked {
     versions(client, model)?;
     commits(client, model)?;
     state(client, model)?;
-    let unnamed = model.commits.iter().position(|commit| commit.is_sealed && !commit.is_given && !commit.is_known);
+    let unnamed = model
+        .commits
+        .iter()
+        .position(|commit| commit.is_sealed && !commit.is_given && !commit.is_known);
     if let Some(no) = unnamed {
         return Err(format!("nothing leads to commit {no}: {:?}", model.commits[no]));
     }

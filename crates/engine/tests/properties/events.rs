@@ -14,8 +14,7 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) fn new(model: &Model) -> Self {
-        let mut listener =
-            Self { tracked: HashMap::new(), untracked: HashMap::new() };
+        let mut listener = Self { tracked: HashMap::new(), untracked: HashMap::new() };
         listener.meet(model);
         listener
     }
@@ -30,17 +29,23 @@ impl Listener {
             let mut tracked = self.tracked[id].clone();
             tracked.retain(|_, content| content.is_some());
             let own = version.own.iter().filter(|(key, _)| is_followed(key));
-            let own = own.map(|(key, entry)| (key.clone(), model.changes[entry.change].snapshot.clone()));
-            let own: BTreeMap<Key, Option<Id>> = own.filter(|(_, content)| content.is_some()).collect();
+            let own =
+                own.map(|(key, entry)| (key.clone(), model.changes[entry.change].snapshot.clone()));
+            let own: BTreeMap<Key, Option<Id>> =
+                own.filter(|(_, content)| content.is_some()).collect();
             if tracked != own {
-                return Err(format!("events say that {id} has {tracked:?} instead of {own:?}: {rows:?}"));
+                return Err(format!(
+                    "events say that {id} has {tracked:?} instead of {own:?}: {rows:?}"
+                ));
             }
             let heard = self.untracked.get(id).cloned().unwrap_or_default();
             let there = version.untracked.iter().filter(|(key, _)| is_followed(key));
             let there: BTreeMap<Key, Id> =
                 there.filter_map(|(key, content)| Some((key.clone(), content.clone()?))).collect();
             if heard != there {
-                return Err(format!("events say that {id} has untracked {heard:?} instead of {there:?}: {rows:?}"));
+                return Err(format!(
+                    "events say that {id} has untracked {heard:?} instead of {there:?}: {rows:?}"
+                ));
             }
         }
         Ok(())
@@ -51,13 +56,16 @@ impl Listener {
         for (id, version) in &model.versions {
             self.tracked.entry(id.clone()).or_insert_with(|| {
                 let start = version.start.iter().filter(|(key, _)| is_followed(key));
-                start.map(|(key, entry)| (key.clone(), model.changes[entry.change].snapshot.clone())).collect()
+                start
+                    .map(|(key, entry)| (key.clone(), model.changes[entry.change].snapshot.clone()))
+                    .collect()
             });
         }
     }
 
     fn take(&mut self, row: &Row) -> Result<(), String> {
-        let [id, entity, schema, _, _, _, _, version, commit, untracked, content] = row.as_slice() else {
+        let [id, entity, schema, _, _, _, _, version, commit, untracked, content] = row.as_slice()
+        else {
             return Err(format!("a row of an event has {} columns", row.len()));
         };
         let key = Key { schema: schema.text(), entity: entity.text() };

@@ -268,7 +268,8 @@ impl Model {
         let mut found = Vec::new();
         for key in self.keys(source) {
             let own = self.versions[source].own.get(&key).copied();
-            let from = own.or_else(|| self.tracked(source, &key).filter(|entry| self.is_live(entry)));
+            let from =
+                own.or_else(|| self.tracked(source, &key).filter(|entry| self.is_live(entry)));
             let Some(after) = from else { continue };
             let before = self.tracked(target, &key).filter(|entry| self.is_live(entry));
             let status = match (self.is_live(&after), before) {
@@ -284,24 +285,28 @@ impl Model {
     }
 
     /// Every row of an entity's history: its depth, its change, and the commits one of which it names.
-    pub(crate) fn history(&self, root: CommitNo, key: &Key) -> Vec<(usize, ChangeNo, Vec<CommitNo>)> {
+    pub(crate) fn history(
+        &self,
+        root: CommitNo,
+        key: &Key,
+    ) -> Vec<(usize, ChangeNo, Vec<CommitNo>)> {
         let mut rows = Vec::new();
         let mut level = BTreeSet::from([root]);
+        let mut reached = level.clone();
         let mut depth = 0;
         while !level.is_empty() {
-            let mut here: Vec<(CommitNo, ChangeNo)> = Vec::new();
+            let mut here: BTreeMap<ChangeNo, Vec<CommitNo>> = BTreeMap::new();
             for &commit in &level {
-                let members = self.commits[commit].members.iter();
-                let of_key = members.filter(|change| self.changes[**change].key == *key);
-                here.extend(of_key.map(|change| (commit, *change)));
+                for &change in &self.commits[commit].members {
+                    let Change { key: of, snapshot, .. } = &self.changes[change];
+                    if of == key && snapshot.is_some() {
+                        here.entry(change).or_default().push(commit);
+                    }
+                }
             }
-            // Several commits at the same distance may have the newest change.
-            let newest = here.iter().map(|(_, change)| *change).max();
-            here.retain(|(_, change)| Some(*change) == newest);
-            if let Some(change) = newest.filter(|change| self.changes[*change].snapshot.is_some()) {
-                rows.push((depth, change, here.into_iter().map(|(commit, _)| commit).collect()));
-            }
-            level = level.iter().flat_map(|commit| self.commits[*commit].parents.clone()).collect();
+            rows.extend(here.into_iter().map(|(change, commits)| (depth, change, commits)));
+            let parents = level.iter().flat_map(|commit| self.commits[*commit].parents.clone());
+            level = parents.filter(|parent| reached.insert(*parent)).collect();
             depth += 1;
         }
         rows
@@ -316,7 +321,8 @@ impl Model {
 
     /// Commits that can be gone back to or started from.
     pub(crate) fn places(&self) -> Vec<CommitNo> {
-        let is_place = |commit: &Commit| commit.own.is_some() && commit.is_sealed && !commit.is_working;
+        let is_place =
+            |commit: &Commit| commit.own.is_some() && commit.is_sealed && !commit.is_working;
         (0..self.commits.len()).filter(|no| is_place(&self.commits[*no])).collect()
     }
 }
@@ -324,7 +330,14 @@ impl Model {
 // What statements do.
 impl Model {
     /// Whether the content may be written, by the rules of the two schemas that have some.
-    fn check(&self, kind: Kind, version: &str, key: &Key, snapshot: &str, untracked: bool) -> Outcome {
+    fn check(
+        &self,
+        kind: Kind,
+        version: &str,
+        key: &Key,
+        snapshot: &str,
+        untracked: bool,
+    ) -> Outcome {
         self.version(version)?;
         if kind == Kind::Insert
             && let Some(seen) = self.shows(version, key)
@@ -381,13 +394,7 @@ impl Model {
 
     /// Nothing there is nothing to do.
     pub(crate) fn delete(&mut self, version: &str, key: &Key) -> Outcome {
-        match self.shows(version, key) {
-            Some(seen) => self.delete_seen(version, key, &seen),
-            None => Ok(()),
-        }
-    }
-
-    fn delete_seen(&mut self, version: &str, key: &Key, seen: &Seen) -> Outcome {
+        let Some(seen) = self.shows(version, key) else { return Ok(()) };
         if seen.entry.is_some() {
             if &*key.schema == DOC {
                 let refers = |other: &Key| {
@@ -413,13 +420,11 @@ impl Model {
         Ok(())
     }
 
-    /// As [`Model::delete`], of what somebody saw before the same statement deleted it elsewhere.
+    /// Every version that shows the entity gets a tombstone.
     pub(crate) fn delete_everywhere(&mut self, key: &Key) -> Outcome {
-        let ids: Vec<Id> = self.versions.keys().cloned().collect();
-        let seen = ids.into_iter().filter_map(|id| Some((self.shows(&id, key)?, id)));
-        let seen: Vec<(Seen, Id)> = seen.collect();
-        for (seen, id) in seen {
-            self.delete_seen(&id, key, &seen)?;
+        let shown = self.versions.keys().filter(|id| self.shows(id, key).is_some());
+        for id in shown.cloned().collect::<Vec<Id>>() {
+            self.stage(&id, key.clone(), None);
         }
         Ok(())
     }
@@ -480,7 +485,13 @@ impl Model {
         self.finish(version, no, parents, authors);
     }
 
-    fn finish(&mut self, version: &str, no: CommitNo, mut parents: Vec<CommitNo>, authors: Vec<Id>) {
+    fn finish(
+        &mut self,
+        version: &str,
+        no: CommitNo,
+        mut parents: Vec<CommitNo>,
+        authors: Vec<Id>,
+    ) {
         if parents.len() == 2 && parents[0] == parents[1] {
             parents.pop();
         }
@@ -508,7 +519,12 @@ impl Model {
     }
 
     /// A commit of changes that are there already.
-    fn commit_with(&mut self, version: &str, parents: Vec<CommitNo>, changes: Vec<ChangeNo>) -> CommitNo {
+    fn commit_with(
+        &mut self,
+        version: &str,
+        parents: Vec<CommitNo>,
+        changes: Vec<ChangeNo>,
+    ) -> CommitNo {
         self.seal(version);
         for &change in &changes {
             let holder = self.versions.iter().find_map(|(id, held)| {
@@ -545,7 +561,10 @@ impl Model {
                 self.seal(version);
                 self.versions[version].tip
             }
-            Err(commit) => commit,
+            Err(commit) => {
+                self.seal(GLOBAL);
+                commit
+            }
         };
         if let Some(parent) = parent {
             self.version(parent)?;
@@ -688,7 +707,9 @@ impl Model {
             let lives = here.get(key).is_some_and(|entry| self.is_live(entry));
             match (there.get(key), here.get(key)) {
                 (Some(at), Some(now)) if at.change == now.change => {}
-                (Some(at), _) if !self.is_live(at) && !lives => {}
+                // There is nothing to delete, unless the version inherits such a row.
+                (Some(at), _)
+                    if !self.is_live(at) && !lives && self.shows(version, key).is_none() => {}
                 (Some(at), _) => changes.push(at.change),
                 (None, _) if lives => deleted.push(key.clone()),
                 (None, _) => {}
@@ -705,6 +726,7 @@ impl Model {
     pub(crate) fn checkpoint(&mut self, names: &Names) -> Outcome<bool> {
         let version = self.active.clone();
         self.seal(&version);
+        self.seal(GLOBAL);
         let work = self.working_diff(&version);
         if work.is_empty() {
             return Ok(false);
@@ -754,7 +776,8 @@ impl Model {
                 _ => snapshot.is_none(),
             }
         };
-        let mut changes: Vec<_> = changes.iter().copied().filter(|change| !shows_it(change)).collect();
+        let mut changes: Vec<_> =
+            changes.iter().copied().filter(|change| !shows_it(change)).collect();
         if changes.is_empty() {
             return Ok(false);
         }

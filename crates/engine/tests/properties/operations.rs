@@ -5,30 +5,85 @@ use crate::random::Random;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Operation {
-    Insert { what: What, through: Through, at: usize, values: Vec<usize>, untracked: bool },
-    Update { what: What, through: Through, at: usize, value: usize, untracked: Option<bool> },
-    Delete { what: What, through: Through, at: usize },
+    Insert {
+        what: What,
+        through: Through,
+        at: usize,
+        values: Vec<usize>,
+        untracked: bool,
+    },
+    Update {
+        what: What,
+        through: Through,
+        at: usize,
+        value: usize,
+        untracked: Option<bool>,
+    },
+    Delete {
+        what: What,
+        through: Through,
+        at: usize,
+    },
     /// Every version that shows the entity.
-    UpdateEverywhere { what: What, value: usize },
-    DeleteEverywhere { what: What },
-    Move { what: What, at: usize, to: usize },
-    WriteToNobody { what: What },
-    CreateVersion { from: From, parent: Parent },
-    Switch { to: usize, by_update: bool },
-    Merge { source: usize, target: usize },
-    Transition { version: usize, to: usize, by_update: bool },
+    UpdateEverywhere {
+        what: What,
+        value: usize,
+    },
+    DeleteEverywhere {
+        what: What,
+    },
+    Move {
+        what: What,
+        at: usize,
+        to: usize,
+    },
+    WriteToNobody {
+        what: What,
+    },
+    CreateVersion {
+        from: From,
+        parent: Parent,
+    },
+    Switch {
+        to: usize,
+        by_update: bool,
+    },
+    Merge {
+        source: usize,
+        target: usize,
+    },
+    Transition {
+        version: usize,
+        to: usize,
+        by_update: bool,
+    },
     Checkpoint,
-    Rename { version: usize },
-    Inherit { version: usize, from: Parent },
-    DeleteVersion { version: usize },
-    Apply { changes: Vec<usize> },
-    Accounts { number: usize },
+    Rename {
+        version: usize,
+    },
+    Inherit {
+        version: usize,
+        from: Parent,
+    },
+    DeleteVersion {
+        version: usize,
+    },
+    Apply {
+        changes: Vec<usize>,
+    },
+    Accounts {
+        number: usize,
+    },
     Begin,
     Commit,
     Rollback,
     Savepoint,
-    Release { number: usize },
-    RollbackTo { number: usize },
+    Release {
+        number: usize,
+    },
+    RollbackTo {
+        number: usize,
+    },
     Rebuild,
 }
 
