@@ -324,7 +324,10 @@ impl Schemas {
                 lists.retain(|properties| *properties != schema.primary_key);
             }
         }
-        self.indexed = indexed.into_iter().map(|(key, lists)| (key, lists.into())).collect();
+        self.indexed.clear();
+        for (key, lists) in indexed {
+            self.indexed.insert(key, lists.into());
+        }
     }
 
     /// The stored schema that content has to fit. None: no version of the key is stored, so anything

@@ -170,7 +170,19 @@ struct Objects {
     dependencies: Vec<(Box<str>, Dependency)>,
 }
 
-#[derive(Debug)]
+impl Objects {
+    /// The property of a name, which is there from now on.
+    fn property(&mut self, name: &str) -> &mut Property {
+        let place = self.properties.binary_search_by(|property| (*property.name).cmp(name));
+        let place = place.unwrap_or_else(|place| {
+            self.properties.insert(place, Property { name: name.into(), ..Property::default() });
+            place
+        });
+        &mut self.properties[place]
+    }
+}
+
+#[derive(Debug, Default)]
 struct Property {
     name: Box<str>,
     /// None: it is required and nothing else is said about it.
@@ -858,22 +870,13 @@ impl Compiler<'_> {
             ..Objects::default()
         };
         for name in keywords.object("properties")?.into_iter().flat_map(Map::keys) {
-            let node = Some(self.at(&format!("{at}/properties/{}", escape(name)))?);
-            let name = name.as_str().into();
-            objects.properties.push(Property { name, node, is_required: false, is_declared: true });
+            let node = self.at(&format!("{at}/properties/{}", escape(name)))?;
+            let property = objects.property(name);
+            (property.node, property.is_declared) = (Some(node), true);
         }
         for name in keywords.names("required")?.unwrap_or_default() {
-            match objects.properties.iter_mut().find(|property| property.name == name) {
-                Some(property) => property.is_required = true,
-                None => objects.properties.push(Property {
-                    name,
-                    node: None,
-                    is_required: true,
-                    is_declared: false,
-                }),
-            }
+            objects.property(&name).is_required = true;
         }
-        objects.properties.sort_by(|one, other| one.name.cmp(&other.name));
         objects.required_properties =
             objects.properties.iter().filter(|property| property.is_required).count();
         for source in keywords.object("patternProperties")?.into_iter().flat_map(Map::keys) {
@@ -1083,7 +1086,7 @@ fn canonical(value: &Value, out: &mut String) {
         }
         Value::Object(object) => {
             let mut members: Vec<_> = object.iter().collect();
-            members.sort_by_key(|(name, _)| *name);
+            members.sort_unstable_by_key(|(name, _)| *name);
             out.push('{');
             for (name, member) in members {
                 let _ = write!(out, "{name:?}:");
