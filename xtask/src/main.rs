@@ -15,6 +15,7 @@ mod demo;
 mod examples;
 mod glue;
 mod npm;
+mod properties;
 mod run;
 mod serve;
 mod setup;
@@ -46,6 +47,8 @@ usage: cargo xtask COMMAND
   examples                    the programs that README.md and docs/persistence.md show
   fuzz-smoke                  a bounded run of every fuzz target
   crash [--cuts N] [--seed S] power cuts by simulation; --mutant NAME or --mutants: mistakes are caught
+  properties [--sequences N] [--seed S]
+                              random work on a lix, compared with a model after every statement
   soak browser [--cycles N]   reload, back/forward cache, kill: N times, in Chromium, under write load
   bench NAME [ARGS…]          run benches/NAME, e.g. `bench transport --quick`
 ";
@@ -78,6 +81,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["packaging"] => npm::packaging(),
         ["examples"] => examples::examples(),
         ["crash", rest @ ..] => crash::crash(rest),
+        ["properties", rest @ ..] => properties::properties(rest),
         ["fuzz-smoke"] => test::fuzz_smoke(),
         ["soak", what, args @ ..] => soak::soak(what, args),
         ["bench", name, args @ ..] => bench::bench(name, args),

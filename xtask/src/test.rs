@@ -8,11 +8,11 @@ use crate::codegen::{self, Mode};
 use crate::conformance;
 use crate::demo::{self, Options};
 use crate::run::{Took, bold, cargo, cmd, green, red, say, step};
-use crate::{crash, examples, npm, setup, sizes, tidy, wasm};
+use crate::{crash, examples, npm, properties, setup, sizes, tidy, wasm};
 
 type Part = (&'static str, fn() -> Result<()>);
 
-const PARTS: [Part; 18] = [
+const PARTS: [Part; 19] = [
     ("setup", setup::all),
     ("proto", codegen::proto),
     ("codegen --check", || codegen::typescript(Mode::Check)),
@@ -31,6 +31,7 @@ const PARTS: [Part; 18] = [
     ("sizes --check", || sizes::sizes(sizes::Mode::Check)),
     ("fuzz-smoke", fuzz_smoke),
     ("crash", crash::briefly),
+    ("properties", properties::briefly),
 ];
 
 pub(crate) fn everything() -> Result<()> {
