@@ -63,7 +63,7 @@ pub(crate) struct Lix {
     pending: RefCell<HashMap<Rc<str>, Option<i64>>>,
     has_pending: Cell<bool>,
     /// Versions and schemas of which there are untracked rows.
-    untracked: RefCell<Option<HashSet<(Rc<str>, Rc<str>)>>>,
+    untracked: RefCell<Option<HashSet<Place>>>,
     accounts: RefCell<Option<Vec<Rc<str>>>>,
     /// Schema → whether some of its rows have ids that are not their primary keys.
     odd_ids: RefCell<HashMap<Rc<str>, bool>>,
@@ -79,6 +79,9 @@ pub(crate) struct Lix {
     /// What is in memory of stored schemas and modes may have been taken back.
     is_stale: Cell<bool>,
 }
+
+/// A version and a schema.
+type Place = (Rc<str>, Rc<str>);
 
 /// A list that forgets what savepoints take back.
 #[derive(Default)]

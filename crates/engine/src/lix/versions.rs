@@ -31,10 +31,13 @@ pub(crate) struct Layer {
     pub(crate) until: i64,
 }
 
+/// Versions by id.
+type ById = BTreeMap<Rc<str>, Rc<Version>>;
+
 /// What is in memory.
 #[derive(Default)]
 pub(crate) struct Known {
-    versions: RefCell<Option<Rc<BTreeMap<Rc<str>, Rc<Version>>>>>,
+    versions: RefCell<Option<Rc<ById>>>,
     bases: RefCell<Option<Rc<Bases>>>,
     active: RefCell<Option<Option<Rc<str>>>>,
     levels: RefCell<HashMap<Rc<str>, Rc<[Level]>>>,
@@ -170,7 +173,7 @@ impl Lix {
         }
     }
 
-    fn versions(&self) -> Result<Rc<BTreeMap<Rc<str>, Rc<Version>>>> {
+    fn versions(&self) -> Result<Rc<ById>> {
         if let Some(versions) = &*self.known.versions.borrow() {
             return Ok(versions.clone());
         }
