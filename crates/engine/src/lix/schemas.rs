@@ -8,7 +8,7 @@ mod pattern;
 mod validate;
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 use std::rc::Rc;
 
 use lix_engine_protocol::{Error, Reason, Result};
@@ -233,24 +233,22 @@ impl Conversion {
 /// The schemas of a lix: those that come with the engine, and those that are stored.
 #[derive(Debug, Default)]
 pub(crate) struct Schemas {
-    /// By key, then version.
-    stored: BTreeMap<Rc<str>, BTreeMap<Version, Result<Rc<Schema>>>>,
-    /// What points at a key.
-    referencing: BTreeMap<Rc<str>, Vec<(Rc<Schema>, Rc<ForeignKey>)>>,
-    /// The properties by which rows of a key are looked up.
-    indexed: BTreeMap<Rc<str>, Rc<[Rc<[Rc<str>]>]>>,
+    /// Sorted by key. Few enough for a list.
+    entries: Vec<Entry>,
     /// In the order of [`builtin::ALL`].
     built_in: [OnceCell<Rc<Schema>>; builtin::ALL.len()],
 }
 
-/// 1.9 comes before 1.10.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Version(Vec<u64>, Rc<str>);
-
-impl Version {
-    fn new(text: &str) -> Self {
-        Self(text.split('.').map(|part| part.parse().unwrap_or(u64::MAX)).collect(), text.into())
-    }
+/// What is known about a schema key that is stored or referred to.
+#[derive(Debug)]
+struct Entry {
+    key: Rc<str>,
+    /// Oldest first; a document that is none has its error.
+    versions: Vec<(Rc<str>, Result<Rc<Schema>>)>,
+    /// What points at the key.
+    referencing: Vec<(Rc<Schema>, Rc<ForeignKey>)>,
+    /// The properties by which rows of the key are looked up.
+    indexed: Vec<Rc<[Rc<str>]>>,
 }
 
 impl Schemas {
@@ -270,8 +268,7 @@ impl Schemas {
         if let Value::Object(root) = &document
             && let (Some(key), Some(version)) = (text(root, KEY), text(root, VERSION))
         {
-            let stored = self.stored.get(key).and_then(|stored| stored.get(&Version::new(version)));
-            let stored = stored.and_then(|stored| stored.as_ref().ok().cloned());
+            let stored = self.find(key, version).ok().flatten();
             for known in stored.into_iter().chain(self.built_in(key)) {
                 if known.document == document {
                     return Ok(known);
@@ -284,58 +281,45 @@ impl Schemas {
     /// The stored schemas are those of these documents and no others. Of two with the same key and
     /// version the first counts. One that does not compile makes [`Self::find`] fail.
     pub(crate) fn replace_stored(&mut self, documents: impl IntoIterator<Item = Value>) {
-        let mut stored: BTreeMap<Rc<str>, BTreeMap<Version, Result<Rc<Schema>>>> = BTreeMap::new();
+        let mut new = Self::default();
         for document in documents {
             let Ok(document) = unwrapped(&document) else { continue };
             let Some(key) = document.get(KEY).and_then(Value::as_str) else { continue };
             let version = document.get(VERSION).and_then(Value::as_str).unwrap_or_default();
-            stored
-                .entry(key.into())
-                .or_default()
-                .entry(Version::new(version))
-                .or_insert_with(|| self.compile(&document));
+            let versions = &mut new.enter(key).versions;
+            let is_before = |(other, _): &(Rc<str>, _)| compare_versions(other, version);
+            if let Err(place) = versions.binary_search_by(is_before) {
+                versions.insert(place, (version.into(), self.compile(&document)));
+            }
         }
-        self.stored = stored;
-        self.referencing = BTreeMap::new();
-        let mut indexed: BTreeMap<Rc<str>, Vec<Rc<[Rc<str>]>>> = BTreeMap::new();
-        let mut index = |key: &Rc<str>, properties: &Rc<[Rc<str>]>| {
-            let lists = indexed.entry(key.clone()).or_default();
-            if !lists.contains(properties) {
-                lists.push(properties.clone());
-            }
-        };
-        for schema in self.stored.values().flat_map(BTreeMap::values).flatten() {
-            for properties in &schema.unique {
-                index(&schema.key, properties);
-            }
+        let stored: Vec<Rc<Schema>> = new.stored().cloned().collect();
+        for schema in &stored {
+            let own = new.enter(&schema.key);
+            schema.unique.iter().for_each(|properties| own.index(properties));
             for foreign_key in &schema.foreign_keys {
-                index(&schema.key, &foreign_key.properties);
-                let target = &foreign_key.schema_key;
-                if !matches!(&**target, STATE | CHANGE) {
-                    index(target, &foreign_key.referenced);
+                new.enter(&schema.key).index(&foreign_key.properties);
+                let target = new.enter(&foreign_key.schema_key);
+                target.referencing.push((schema.clone(), foreign_key.clone()));
+                if !matches!(&*foreign_key.schema_key, STATE | CHANGE) {
+                    target.index(&foreign_key.referenced);
                 }
-                let referencing = self.referencing.entry(target.clone()).or_default();
-                referencing.push((schema.clone(), foreign_key.clone()));
             }
         }
-        for schema in self.stored.values().flat_map(BTreeMap::values).flatten() {
-            // Rows are found by their primary key without an index.
-            if let Some(lists) = indexed.get_mut(&schema.key) {
-                lists.retain(|properties| *properties != schema.primary_key);
-            }
+        // Rows are found by their primary key without an index.
+        for schema in &stored {
+            let indexed = &mut new.enter(&schema.key).indexed;
+            indexed.retain(|properties| *properties != schema.primary_key);
         }
-        self.indexed.clear();
-        for (key, lists) in indexed {
-            self.indexed.insert(key, lists.into());
-        }
+        self.entries = new.entries;
     }
 
     /// The stored schema that content has to fit. None: no version of the key is stored, so anything
     /// goes. VALIDATION if only other versions are stored, or if the document is no schema.
     pub(crate) fn find(&self, key: &str, version: &str) -> Result<Option<Rc<Schema>>> {
-        let Some(stored) = self.stored.get(key) else { return Ok(None) };
-        match stored.get(&Version::new(version)) {
-            Some(schema) => schema.clone().map(Some),
+        let versions = self.entry(key).map_or(&[][..], |entry| &entry.versions);
+        match versions.iter().find(|(other, _)| **other == *version) {
+            Some((_, schema)) => schema.clone().map(Some),
+            None if versions.is_empty() => Ok(None),
             None => {
                 let message = format!("Schema '{key}' has no stored version '{version}'");
                 Err(Error::new(Reason::Validation, message).subject(key))
@@ -345,12 +329,14 @@ impl Schemas {
 
     /// Whether this very version of a schema is stored.
     pub(crate) fn has_stored(&self, key: &str, version: &str) -> bool {
-        self.stored.get(key).is_some_and(|stored| stored.contains_key(&Version::new(version)))
+        let entry = self.entry(key);
+        entry.is_some_and(|entry| entry.versions.iter().any(|(other, _)| **other == *version))
     }
 
     /// The newest stored version of a key.
     pub(crate) fn newest(&self, key: &str) -> Option<&Rc<Schema>> {
-        self.stored.get(key)?.values().rev().find_map(|schema| schema.as_ref().ok())
+        let mut versions = self.entry(key)?.versions.iter().rev();
+        versions.find_map(|(_, schema)| schema.as_ref().ok())
     }
 
     /// The primary key of a key's entities, by its newest stored version.
@@ -361,24 +347,59 @@ impl Schemas {
 
     /// The foreign keys of stored schemas that point at a schema key, `state` or `lix_change`.
     pub(crate) fn referencing(&self, target_key: &str) -> Vec<(Rc<Schema>, Rc<ForeignKey>)> {
-        self.referencing.get(target_key).cloned().unwrap_or_default()
+        self.entry(target_key).map(|entry| entry.referencing.clone()).unwrap_or_default()
     }
 
     /// The lists of properties, but for primary keys, by which constraints look rows of a key up:
     /// those of all its versions, and those that other schemas refer to.
-    pub(crate) fn indexed(&self, key: &str) -> Rc<[Rc<[Rc<str>]>]> {
-        self.indexed.get(key).cloned().unwrap_or_default()
+    pub(crate) fn indexed(&self, key: &str) -> Vec<Rc<[Rc<str>]>> {
+        self.entry(key).map(|entry| entry.indexed.clone()).unwrap_or_default()
     }
 
     /// Whether [`Self::indexed`] names these properties.
     pub(crate) fn is_indexed(&self, key: &str, properties: &[Rc<str>]) -> bool {
-        self.indexed.get(key).is_some_and(|lists| lists.iter().any(|list| **list == *properties))
+        self.entry(key).is_some_and(|entry| entry.indexed.iter().any(|list| **list == *properties))
     }
 
     /// All stored schemas that compile, by key, then version.
     pub(crate) fn stored(&self) -> impl Iterator<Item = &Rc<Schema>> {
-        self.stored.values().flat_map(BTreeMap::values).flatten()
+        let versions = self.entries.iter().flat_map(|entry| &entry.versions);
+        versions.filter_map(|(_, schema)| schema.as_ref().ok())
     }
+
+    fn entry(&self, key: &str) -> Option<&Entry> {
+        let place = self.entries.binary_search_by(|entry| (*entry.key).cmp(key));
+        place.ok().map(|place| &self.entries[place])
+    }
+
+    /// The entry of a key, which is there from now on.
+    fn enter(&mut self, key: &str) -> &mut Entry {
+        let place = self.entries.binary_search_by(|entry| (*entry.key).cmp(key));
+        let place = place.unwrap_or_else(|place| {
+            let key = key.into();
+            let (versions, referencing, indexed) = Default::default();
+            self.entries.insert(place, Entry { key, versions, referencing, indexed });
+            place
+        });
+        &mut self.entries[place]
+    }
+}
+
+impl Entry {
+    fn index(&mut self, properties: &Rc<[Rc<str>]>) {
+        if !self.indexed.contains(properties) {
+            self.indexed.push(properties.clone());
+        }
+    }
+}
+
+/// 1.9 comes before 1.10.
+fn compare_versions(one: &str, other: &str) -> Ordering {
+    let parts = |version: &str| -> [Option<u64>; 2] {
+        let (major, minor) = version.split_once('.').unwrap_or((version, ""));
+        [major.parse().ok(), minor.parse().ok()]
+    };
+    parts(one).cmp(&parts(other)).then_with(|| one.cmp(other))
 }
 
 impl Builtin {
