@@ -44,6 +44,21 @@ fn the_engine_opens_no_file_and_has_no_clock() {
 }
 
 #[test]
+fn change_control_knows_sqlite_and_nothing_above_it() {
+    let sources = rust_sources("crates/engine/src/lix");
+    assert!(sources.iter().any(|(path, _)| path.ends_with("state.rs")));
+    for (path, source) in sources {
+        // Unit tests open a database of their own.
+        if path.ends_with("testing.rs") {
+            continue;
+        }
+        let mut used = names_in("crate", &source);
+        used.retain(|name| !["lix", "sqlite", "Platform"].contains(&name.as_str()));
+        assert!(used.is_empty(), "{}: uses {}", path.display(), used.join(", "));
+    }
+}
+
+#[test]
 fn the_store_and_the_autosave_know_nothing_of_the_session() {
     let sources = rust_sources("crates/engine/src");
     let mut seen = 0;
