@@ -56,6 +56,9 @@ struct Made {
     version_id: Rc<str>,
     /// The change that made it.
     seq: i64,
+    /// The change of the version's tip before it. What the commit lists from before that was written
+    /// elsewhere.
+    since: i64,
     change_ids: Vec<Rc<str>>,
     /// Its number, once it has one.
     no: Option<i64>,
@@ -133,8 +136,8 @@ impl<'a> Replay<'a> {
             listed.filter_map(|change_id| writes.get(change_id).cloned()).collect();
 
         let mut moves = HashMap::new();
-        let mut makers: HashMap<Rc<str>, Rc<str>> = HashMap::new();
-        let mut at: HashMap<Rc<str>, Rc<str>> = HashMap::new();
+        let mut makers: HashMap<Rc<str>, (Rc<str>, i64)> = HashMap::new();
+        let mut at: HashMap<Rc<str>, (Rc<str>, i64)> = HashMap::new();
         for tip in tips {
             let Some(commit_id) = tip.commit_id else {
                 at.remove(&tip.version_id);
@@ -142,7 +145,10 @@ impl<'a> Replay<'a> {
                 continue;
             };
             let said = first.get(&commit_id);
-            let before = at.get(&tip.version_id);
+            let (before, since) = match at.get(&tip.version_id) {
+                Some((before, since)) => (Some(before), *since),
+                None => (None, 0),
+            };
             let is_made = said.is_some_and(|said| said.meta_change_ids.contains(&tip.change_id));
             let follows = |before| said.is_some_and(|said| said.parents.contains(before));
             let way = match before {
@@ -158,19 +164,22 @@ impl<'a> Replay<'a> {
             };
             moves.insert(tip.seq, way);
             if way == Move::Append {
-                makers.entry(commit_id.clone()).or_insert_with(|| tip.version_id.clone());
+                makers.entry(commit_id.clone()).or_insert_with(|| (tip.version_id.clone(), since));
             }
-            if way != Move::Astray {
-                at.insert(tip.version_id, commit_id);
+            match way {
+                Move::Begin | Move::Append | Move::Checkpoint => {
+                    at.insert(tip.version_id, (commit_id, tip.seq));
+                }
+                Move::Nowhere | Move::Astray => {}
             }
         }
 
         let mut made: Vec<Made> = makers
             .into_iter()
-            .filter_map(|(id, version_id)| {
+            .filter_map(|(id, (version_id, since))| {
                 let said = first.remove(&id)?;
                 let Said { seq, id, change_ids, .. } = said;
-                Some(Made { id, version_id, seq, change_ids, no: None, is_named: false })
+                Some(Made { id, version_id, seq, since, change_ids, no: None, is_named: false })
             })
             .collect();
         made.sort_unstable_by_key(|made| made.seq);
@@ -179,7 +188,7 @@ impl<'a> Replay<'a> {
         for (index, made) in made.iter().enumerate() {
             by_id.insert(made.id.clone(), index);
             for id in &made.change_ids {
-                if let Some(seq) = seq_of(lix, id)? {
+                if let Some(seq) = seq_of(lix, id)?.filter(|seq| *seq > made.since) {
                     homes.entry(seq).or_insert(index);
                 }
             }

@@ -1,7 +1,7 @@
 //! The crash simulator: databases live on a disk whose power is cut after every operation, with
 //! what was not flushed lost, torn or reordered by chance. What is found afterwards has to be,
-//! bit for bit, the content after some commit that is not older than what was acknowledged. Two
-//! of three seeds work on plain tables; the third works on a lix, whose state, commits and history
+//! bit for bit, the content after some commit that is not older than what was acknowledged. Three
+//! of four seeds work on plain tables; the fourth works on a lix, whose state, commits and history
 //! have to fit together afterwards, and now and then are computed again without a difference.
 //!
 //! ```text

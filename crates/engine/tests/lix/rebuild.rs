@@ -159,6 +159,24 @@ fn several_checkpoints_of_one_transaction() {
     assert_eq!(lix.one(work), "0");
 }
 
+/// No version made the first commit of main: it was there when the version came. Another version
+/// that merges it did not write its changes either.
+#[test]
+fn a_merge_of_what_the_lix_began_with() {
+    let mut lix = Lix::with_key_value("a", "1");
+    let main = lix.main();
+    lix.run(&format!(
+        "select * from lix_create_version((select json_object('id', 'empty', 'from_commit', working_commit_id)
+           from version where name = 'main'));
+         insert into key_value(key, value) values ('b', '2');
+         select * from lix_merge_version('{{\"source\": \"{main}\", \"target\": \"empty\"}}')"
+    ));
+    let keys = "select key from key_value_all where lixcol_version_id = 'empty' and key < 'l'
+                and lixcol_inherited_from_version_id is null";
+    assert_eq!(lix.rows(keys), ["'a'", "'b'"]);
+    check(&mut lix, "merged");
+}
+
 #[test]
 fn a_change_put_in_by_hand_stays_without_effect() {
     let mut lix = Lix::new();

@@ -1,7 +1,7 @@
 //! A lix to test with: statements, the rows they answer, the errors they end in.
 
 use lix_engine_protocol::Reason;
-use lix_engine_protocol::proto::{InitRequest, LixOptions, request, response};
+use lix_engine_protocol::proto::{InitRequest, LixKeyValue, LixOptions, request, response};
 
 use crate::host::{Host, init_request};
 
@@ -12,8 +12,19 @@ pub(crate) struct Lix {
 
 impl Lix {
     pub(crate) fn new() -> Self {
+        Self::with(LixOptions::default())
+    }
+
+    /// A new lix with a key value in main.
+    pub(crate) fn with_key_value(key: &str, value_json: &str) -> Self {
+        let given =
+            LixKeyValue { key: key.into(), value_json: value_json.into(), ..Default::default() };
+        Self::with(LixOptions { key_values: vec![given] })
+    }
+
+    fn with(options: LixOptions) -> Self {
         let mut host = Host::new();
-        let init = InitRequest { lix: Some(LixOptions::default()), ..init_request() };
+        let init = InitRequest { lix: Some(options), ..init_request() };
         match host.call(request::Call::Init(init)).outcome {
             Some(response::Outcome::Init(_)) => Self { host },
             other => panic!("init was answered with {other:?}"),
