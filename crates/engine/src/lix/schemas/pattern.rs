@@ -291,12 +291,14 @@ enum One {
     Set(usize),
 }
 
+type Class = fn(char) -> bool;
+
 #[derive(Clone, Debug, Default)]
 struct Set {
     is_negated: bool,
     ranges: Vec<(u32, u32)>,
     /// Classes that are functions, and whether what is not in them is meant.
-    classes: Vec<(fn(char) -> bool, bool)>,
+    classes: Vec<(Class, bool)>,
 }
 
 impl Set {
@@ -787,10 +789,12 @@ impl Parser {
         }
         let high = self.hexadecimal(4)?;
         let start = self.position;
-        if (0xd800..0xdc00).contains(&high) && self.eat('\\') && self.eat('u') {
-            if let Ok(low @ 0xdc00..=0xdfff) = self.hexadecimal(4) {
-                return Ok(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00));
-            }
+        if (0xd800..0xdc00).contains(&high)
+            && self.eat('\\')
+            && self.eat('u')
+            && let Ok(low @ 0xdc00..=0xdfff) = self.hexadecimal(4)
+        {
+            return Ok(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00));
         }
         self.position = start;
         Ok(high)
@@ -808,7 +812,7 @@ impl Parser {
     }
 
     /// `{Name}` of `\p{Name}`: what Rust itself knows about characters.
-    fn property(&mut self) -> Parsed<fn(char) -> bool> {
+    fn property(&mut self) -> Parsed<Class> {
         let start = self.position;
         let mut name = String::new();
         if self.eat('{') {
@@ -823,7 +827,7 @@ impl Parser {
                 name = category.to_owned();
             }
         }
-        let class: fn(char) -> bool = match name.as_str() {
+        let class: Class = match name.as_str() {
             "L" | "Letter" | "Alphabetic" | "Alpha" => char::is_alphabetic,
             "Lu" | "Uppercase_Letter" | "Uppercase" | "Upper" => char::is_uppercase,
             "Ll" | "Lowercase_Letter" | "Lowercase" | "Lower" => char::is_lowercase,
@@ -867,7 +871,7 @@ impl Parser {
 
 enum Atom {
     Char(u32),
-    Class(fn(char) -> bool, bool),
+    Class(Class, bool),
 }
 
 fn is_word(char: char) -> bool {

@@ -530,17 +530,17 @@ impl<'a> Run<'a> {
                 "must NOT have more than {max} items"
             );
         }
-        if arrays.is_unique {
-            if let Some((first, second)) = twins(items) {
-                demand!(
-                    self,
-                    fits,
-                    false,
-                    value,
-                    path,
-                    "must NOT have duplicate items (items {first} and {second} are equal)"
-                );
-            }
+        if arrays.is_unique
+            && let Some((first, second)) = twins(items)
+        {
+            demand!(
+                self,
+                fits,
+                false,
+                value,
+                path,
+                "must NOT have duplicate items (items {first} and {second} are equal)"
+            );
         }
         for (index, item) in items.iter().enumerate() {
             let Some(node) = arrays.first.get(index).copied().or(arrays.rest) else { break };
