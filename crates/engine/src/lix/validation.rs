@@ -63,7 +63,12 @@ impl Lix {
                 self.schemas.borrow().compile(snapshot.get("value").unwrap_or(&Value::Null))?;
             }
             "lix_version_descriptor" => {
-                if let Some(parent) = text("inherits_from_version_id") {
+                // A version whose parent was deleted can still be renamed and checkpointed.
+                let known = self.version(&target.key.entity_id)?;
+                let before = known.as_ref().and_then(|version| version.inherits_from.as_deref());
+                if let Some(parent) = text("inherits_from_version_id")
+                    && before != Some(parent)
+                {
                     self.check_inheritance(&target.key.entity_id, parent)?;
                 }
             }
