@@ -495,12 +495,18 @@ pub(crate) fn invariants(client: &mut Client, model: &mut Model) -> Checked {
     versions(client, model)?;
     commits(client, model)?;
     state(client, model)?;
-    let unnamed = model
-        .commits
-        .iter()
-        .position(|commit| commit.is_sealed && !commit.is_given && !commit.is_known);
-    if let Some(no) = unnamed {
-        return Err(format!("nothing leads to commit {no}: {:?}", model.commits[no]));
+    // What a deleted version did last may be out of sight.
+    let ends = model.versions.values().flat_map(|version| [version.tip, version.working]);
+    let mut next: Vec<usize> = ends.collect();
+    let mut reached = BTreeSet::new();
+    while let Some(no) = next.pop() {
+        if reached.insert(no) {
+            next.extend(&model.commits[no].parents);
+        }
+    }
+    let is_unnamed = |no: &usize| !model.commits[*no].is_given && !model.commits[*no].is_known;
+    if let Some(no) = reached.into_iter().find(is_unnamed) {
+        return Err(format!("nothing leads to commit {no} with {:?}", model.commits[no].members));
     }
     let ids: Vec<Id> = model.versions.keys().cloned().collect();
     for id in ids {

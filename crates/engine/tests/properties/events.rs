@@ -1,20 +1,24 @@
 //! Somebody who only hears of commits, and has to know as much as somebody who looks.
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use crate::client::Row;
-use crate::model::{DOC, Id, KEY_VALUE, Key, Model, NOTE};
+use crate::model::{DOC, Id, KEY_VALUE, Key, Model, NOTE, Own};
 
 /// What the events told so far.
 pub(crate) struct Listener {
     /// By version and entity; None: deleted.
     tracked: HashMap<Id, BTreeMap<Key, Option<Id>>>,
     untracked: HashMap<Id, BTreeMap<Key, Id>>,
+    /// What each began with: a version that is made again by an old name begins anew.
+    starts: HashMap<Id, Rc<Own>>,
 }
 
 impl Listener {
     pub(crate) fn new(model: &Model) -> Self {
-        let mut listener = Self { tracked: HashMap::new(), untracked: HashMap::new() };
+        let mut listener =
+            Self { tracked: HashMap::new(), untracked: HashMap::new(), starts: HashMap::new() };
         listener.meet(model);
         listener
     }
@@ -54,12 +58,16 @@ impl Listener {
     /// A version begins with what its first commit shows.
     fn meet(&mut self, model: &Model) {
         for (id, version) in &model.versions {
-            self.tracked.entry(id.clone()).or_insert_with(|| {
-                let start = version.start.iter().filter(|(key, _)| is_followed(key));
-                start
-                    .map(|(key, entry)| (key.clone(), model.changes[entry.change].snapshot.clone()))
-                    .collect()
-            });
+            let known = self.starts.insert(id.clone(), version.start.clone());
+            if known.is_some_and(|known| Rc::ptr_eq(&known, &version.start)) {
+                continue;
+            }
+            let start = version.start.iter().filter(|(key, _)| is_followed(key));
+            let start = start
+                .map(|(key, entry)| (key.clone(), model.changes[entry.change].snapshot.clone()))
+                .collect();
+            self.tracked.insert(id.clone(), start);
+            self.untracked.remove(id);
         }
     }
 

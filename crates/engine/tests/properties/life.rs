@@ -291,7 +291,9 @@ impl Life {
                 let sql = target.insert(&[(what.key(), what.content(0))], false);
                 self.step(&sql, |_, _, _| Err("VERSION_UNKNOWN"))?;
             }
-            Operation::CreateVersion { from, parent } => self.create_version(*from, *parent)?,
+            Operation::CreateVersion { from, parent, again } => {
+                self.create_version(*from, *parent, *again)?;
+            }
             Operation::Switch { to, by_update } => {
                 let to = self.version_or_nobody(*to);
                 let (sql, refused) = match by_update {
@@ -436,16 +438,20 @@ impl Life {
                 }
             }
             Operation::Rebuild => {
-                if !self.is_open() {
-                    self.step("select * from lix_rebuild()", |_, _, _| Ok(()))?;
-                }
+                self.step("select * from lix_rebuild()", |model, _, _| {
+                    model.seal_all();
+                    Ok(())
+                })?;
             }
         }
         Ok(())
     }
 
-    fn create_version(&mut self, from: From, parent: Parent) -> Checked {
-        let id = self.name("v");
+    fn create_version(&mut self, from: From, parent: Parent, again: Option<usize>) -> Checked {
+        let id = match again.filter(|_| !self.is_open()) {
+            Some(at) => format!("v{}", at % 4),
+            None => self.name("v"),
+        };
         let parent = self.parent(parent);
         let (from, option) = match from {
             From::Tip(at) => {

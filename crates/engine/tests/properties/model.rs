@@ -569,6 +569,9 @@ impl Model {
         if let Some(parent) = parent {
             self.version(parent)?;
         }
+        if self.versions.contains_key(id) {
+            return Err("PRIMARY_KEY");
+        }
         let working = self.open_working_commit(None, names);
         let mut own = (*self.commits[tip].own.clone().expect("it is a place")).clone();
         own.retain(|key, _| !is_bookkeeping(key));

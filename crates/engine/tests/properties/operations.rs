@@ -43,6 +43,8 @@ pub(crate) enum Operation {
     CreateVersion {
         from: From,
         parent: Parent,
+        /// By a name that there was already.
+        again: Option<usize>,
     },
     Switch {
         to: usize,
@@ -152,7 +154,8 @@ impl Operation {
                     0 => From::Commit(other),
                     _ => From::Tip(other),
                 };
-                Self::CreateVersion { from, parent: Parent::any(random) }
+                let again = random.one_in(5).then_some(at);
+                Self::CreateVersion { from, parent: Parent::any(random), again }
             }
             56..=60 => Self::Switch { to: at, by_update: random.one_in(2) },
             61..=68 => Self::Merge { source: at, target: other },
