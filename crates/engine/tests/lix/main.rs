@@ -13,6 +13,7 @@ mod history;
 #[allow(dead_code, reason = "the host of the session's tests does more than is needed here")]
 mod host;
 mod lookups;
+mod migration;
 mod opening;
 mod procedures;
 #[path = "../session/random.rs"]
