@@ -218,6 +218,42 @@ fn make_fixtures() {
 }
 
 /// The image that a file leads to; the file is as it was afterwards, whatever comes of it.
+/// The original's tables, as an engine that did not know them had stored them.
+#[test]
+fn a_stored_lix_of_the_original_is_taken_over_and_saved() {
+    let disk = Disk::with_content(vec![], 1);
+    let mut client = Client::on(&disk, 7);
+    client.init(OpenMode::Create, None, InitRequest::default()).unwrap();
+    for sql in [
+        "create table internal_snapshot (id text primary key, content blob) strict",
+        "create table internal_change (id text primary key, entity_id text, schema_key text, schema_version text,
+           file_id text, plugin_key text, snapshot_id text, created_at text) strict",
+        "create table internal_state_all_untracked (entity_id text, schema_key text, file_id text, version_id text,
+           plugin_key text, snapshot_content blob, schema_version text, created_at text, updated_at text) strict",
+        "insert into internal_snapshot values ('s', jsonb('{\"key\":\"a\",\"value\":1}'))",
+        "insert into internal_change
+           values ('c', 'a', 'lix_key_value', '1.0', 'lix', 'lix_own_entity', 's', '2025-09-01T00:00:00.000Z')",
+    ] {
+        client.exec(sql, vec![]).unwrap();
+    }
+    client.save().unwrap();
+    assert!(!client.is_lix());
+
+    let mut client = Client::on(&disk, 8);
+    client.init(OpenMode::Open, None, InitRequest::default()).unwrap();
+    assert!(client.is_lix());
+    let change = client.rows("select snapshot_content from change").unwrap();
+    let stored = disk.content();
+
+    // Nothing is written any more: it was saved when it was opened.
+    let again = Disk::with_content(stored.clone(), 2);
+    let mut client = Client::on(&again, 9);
+    client.init(OpenMode::Open, None, InitRequest::default()).unwrap();
+    assert_eq!(again.content(), stored);
+    assert!(client.is_lix() && client.is_sound());
+    assert_eq!(client.rows("select snapshot_content from change").unwrap(), change);
+}
+
 fn open(content: &[u8]) -> std::result::Result<Vec<u8>, EngineError> {
     let disk = Disk::with_content(content.to_vec(), 0);
     disk.set_fate(|step| match step {
