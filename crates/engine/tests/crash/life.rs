@@ -410,7 +410,7 @@ impl World {
         let more: &[&str] = match is_lix {
             true => &[
                 "insert into key_value(key, value) values ('went on', 1)",
-                "insert into key_value_all(key, value, lixcol_version_id) values ('went on', 1, 'global')",
+                "insert into key_value_all(key, value, lixcol_version_id) values ('and on', 1, 'global')",
             ],
             false => &[],
         };
