@@ -124,7 +124,7 @@ struct Options {
 impl Options {
     fn parse() -> Result<Self, String> {
         // What a plain `cargo test` does, in whatever profile; CI asks for more.
-        let mut options = Self { sequences: 40, seed: 1, shown: 3 };
+        let mut options = Self { sequences: 20, seed: 1, shown: 3 };
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
