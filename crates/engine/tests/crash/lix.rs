@@ -28,6 +28,8 @@ pub(crate) fn statement(chance: &mut Chance, in_transaction: bool) -> (String, V
     let untracked = usize::from(chance.below(6) == 0);
     let version = any(chance, "id", "version");
     let other = any(chance, "id", "version");
+    // Going back with global also goes back with the schemas, and what they forbid is allowed then.
+    let own = any(chance, "id", "version where id <> 'global'");
     let commit = any(chance, "id", "commit_all where lixcol_version_id = 'global'");
     let sql = match chance.below(if in_transaction { 64 } else { 60 }) {
         0..10 => format!(
@@ -65,12 +67,12 @@ pub(crate) fn statement(chance: &mut Chance, in_transaction: bool) -> (String, V
         ),
         34..36 => format!("select * from lix_create_version(json_object('from_commit', {commit}))"),
         36..41 => format!(
-            "select * from lix_merge_version(json_object('source', {version}, 'target', {other}))"
+            "select * from lix_merge_version(json_object('source', {version}, 'target', {own}))"
         ),
         41..45 => "select * from lix_create_checkpoint()".into(),
-        45..47 => format!(
-            "select * from lix_transition(json_object('to', {commit}, 'version', {version}))"
-        ),
+        45..47 => {
+            format!("select * from lix_transition(json_object('to', {commit}, 'version', {own}))")
+        }
         47..50 => format!("select * from lix_switch_version(json_object('to', {version}))"),
         50 => format!("update version set name = 'n{number}' where id = {version}"),
         51 => format!("update version set inherits_from_version_id = {other} where id = {version}"),
