@@ -234,7 +234,9 @@ fn delete(lix: &Rc<Lix>, id: &str) -> Result<()> {
             lix.delete(GLOBAL, &key)?;
         }
     }
-    Ok(())
+    // A version that is made by the same name later in the transaction is another one: the log has to
+    // say that this one ended.
+    lix.seal_version(GLOBAL)
 }
 
 /// Setting the tip is going back to that commit, with everything that lies there.
