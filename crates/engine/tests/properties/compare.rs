@@ -184,17 +184,18 @@ pub(crate) fn commits(client: &mut Client, model: &mut Model) -> Checked {
     if count[0][0].integer() != known {
         return Err(format!("there are {:?} commits instead of {known}", count[0][0]));
     }
-    // Children tell how their parents are called, and come later.
-    for no in (0..model.commits.len()).rev() {
-        let commit = &model.commits[no];
-        if !commit.is_sealed || commit.is_given || commit.is_known {
-            continue;
-        }
-        let Some(id) = commit.id.clone() else { continue };
+    // Children tell how their parents are called.
+    loop {
+        let is_new = |commit: &&Commit| {
+            commit.is_sealed && !commit.is_given && !commit.is_known && commit.id.is_some()
+        };
+        let Some(no) = model.commits.iter().rposition(|commit| is_new(&commit)) else {
+            return Ok(());
+        };
+        let id = model.commits[no].id.clone().unwrap_or_else(|| "".into());
         compare_commit(client, model, no, &id).map_err(|error| format!("commit {id}: {error}"))?;
         model.commits[no].is_known = true;
     }
-    Ok(())
 }
 
 fn compare_commit(client: &mut Client, model: &mut Model, no: usize, id: &Id) -> Checked {
@@ -525,13 +526,12 @@ pub(crate) fn invariants(client: &mut Client, model: &mut Model) -> Checked {
             "commits that are no tip, no working commit and nobody's parent",
             "select id from commit_all where lixcol_version_id = 'global'
              and id not in (select commit_id from version) and id not in (select working_commit_id from version)
-             and id not in (select parent_id from commit_edge_all where lixcol_version_id = 'global')
-             and not exists (select 1 from change d where d.schema_key = 'lix_version_descriptor' and d.snapshot_content is null)",
+             and id not in (select parent_id from commit_edge_all where lixcol_version_id = 'global')",
         ),
         ("open commits after the transaction", "select * from state_with_tombstones where commit_id = 'pending'"),
     ] {
         let rows = client.rows(sql)?;
-        if !rows.is_empty() {
+        if !rows.is_empty() && !(what.starts_with("commits") && model.has_deleted) {
             return Err(format!("{what}: {rows:?}"));
         }
     }

@@ -136,6 +136,8 @@ pub(crate) struct Model {
     pub(crate) versions: BTreeMap<Id, Version>,
     pub(crate) active: String,
     pub(crate) accounts: Vec<Id>,
+    /// A version was deleted: what it did last may be out of sight.
+    pub(crate) has_deleted: bool,
     /// How many rows the log has, by schema.
     pub(crate) log: BTreeMap<Id, i64>,
 }
@@ -660,8 +662,10 @@ impl Model {
         }
         self.seal(id);
         self.versions.remove(id);
+        self.has_deleted = true;
         self.stage(GLOBAL, Key::new("lix_version_descriptor", id), None);
         self.stage(GLOBAL, Key::new("lix_version_tip", id), None);
+        self.seal(GLOBAL);
         Ok(())
     }
 
@@ -743,7 +747,7 @@ impl Model {
         commit.members = work.iter().map(|work| work.after).collect();
         commit.own = Some(own.clone());
         commit.is_working = false;
-        commit.is_known = false;
+        (commit.is_known, commit.is_given) = (false, false);
         let working = self.open_working_commit(Some(checkpoint), names);
         self.stage(GLOBAL, Key::new("lix_entity_label", &names.label_mapping), Some("".into()));
         self.stage(GLOBAL, Key::new("lix_version_descriptor", &version), Some("".into()));
