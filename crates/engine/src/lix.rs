@@ -161,24 +161,53 @@ impl Lix {
     /// The schemas that are stored in any version.
     pub(crate) fn load_schemas(&self) -> Result<()> {
         let mut documents = Vec::new();
-        let mut collect = |sql: &'static str| {
-            self.sql.each(sql, &[], |row| {
+        let mut collect = |sql: &'static str, line: &str| {
+            self.sql.each(sql, &[Bound::Text(line)], |row| {
                 if let Some(value) = parse(row.optional_text(0).as_deref()).remove("value") {
                     documents.push(value);
                 }
                 Ok(())
             })
         };
-        collect(
-            "select distinct c.snapshot from _lix_state s cross join _lix_change c on c.seq = s.change_seq
-             where s.schema_key = 'lix_stored_schema' and s.is_deleted = 0",
-        )?;
-        collect(
-            "select snapshot from _lix_untracked
-             where schema_key = 'lix_stored_schema' and snapshot is not null",
-        )?;
+        let lines =
+            self.distinct("select min(version_id) from _lix_state where version_id > ?1", None)?;
+        for line in lines {
+            collect(
+                "select c.snapshot from _lix_state s cross join _lix_change c on c.seq = s.change_seq
+                 where s.version_id = ?1 and s.schema_key = 'lix_stored_schema' and s.is_deleted = 0",
+                &line,
+            )?;
+        }
+        let lines = self
+            .distinct("select min(version_id) from _lix_untracked where version_id > ?1", None)?;
+        for line in lines {
+            collect(
+                "select snapshot from _lix_untracked
+                 where version_id = ?1 and schema_key = 'lix_stored_schema' and snapshot is not null",
+                &line,
+            )?;
+        }
         self.schemas.borrow_mut().replace_stored(documents);
         Ok(())
+    }
+
+    /// The values of a column of an index, one step through the index for each: the query finds the
+    /// smallest one above its first parameter, among the rows that its second one says.
+    pub(crate) fn distinct(&self, next: &'static str, among: Option<&str>) -> Result<Vec<Rc<str>>> {
+        let mut values: Vec<Rc<str>> = Vec::new();
+        loop {
+            let last = Bound::Text(values.last().map_or("", |last| &**last));
+            let next = match among {
+                Some(among) => {
+                    self.sql.first(next, &[last, Bound::Text(among)], |row| row.optional_text(0))?
+                }
+                None => self.sql.first(next, &[last], |row| row.optional_text(0))?,
+            };
+            match next.flatten() {
+                Some(value) => values.push(value),
+                None => return Ok(values),
+            }
+        }
     }
 
     /// Whether ids and times are deterministic, and from which seed.

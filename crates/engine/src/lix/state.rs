@@ -338,11 +338,12 @@ impl Lix {
     pub(crate) fn has_untracked(&self, version_id: &str, schema_key: &str) -> Result<bool> {
         if self.untracked.borrow().is_none() {
             let mut found = std::collections::HashSet::new();
-            let sql = "select distinct version_id, schema_key from _lix_untracked";
-            self.sql.each(sql, &[], |row| {
-                found.insert((row.text(0), row.text(1)));
-                Ok(())
-            })?;
+            let versions = "select min(version_id) from _lix_untracked where version_id > ?1";
+            for version_id in self.distinct(versions, None)? {
+                for schema_key in self.distinct(UNTRACKED_SCHEMAS, Some(&version_id))? {
+                    found.insert((version_id.clone(), schema_key));
+                }
+            }
             self.untracked.replace(Some(found));
         }
         let untracked = self.untracked.borrow();
@@ -366,32 +367,10 @@ impl Lix {
         level: &Level,
         into: &mut std::collections::BTreeSet<Rc<str>>,
     ) -> Result<()> {
-        let mut collect = |sql: &'static str, version_id: &str| -> Result<()> {
-            let mut last: Rc<str> = "".into();
-            loop {
-                let params = [Bound::Text(version_id), Bound::Text(&last)];
-                match self.sql.first(sql, &params, |row| row.optional_text(0))?.flatten() {
-                    Some(next) => {
-                        into.insert(next.clone());
-                        last = next;
-                    }
-                    None => return Ok(()),
-                }
-            }
-        };
-        collect(
-            "select min(schema_key) from _lix_untracked where version_id = ?1 and schema_key > ?2",
-            &level.version_id,
-        )?;
+        into.extend(self.distinct(UNTRACKED_SCHEMAS, Some(&level.version_id))?);
         for layer in &level.layers {
-            collect(
-                "select min(schema_key) from _lix_state where version_id = ?1 and schema_key > ?2",
-                &layer.line,
-            )?;
-            collect(
-                "select min(schema_key) from _lix_state_past where version_id = ?1 and schema_key > ?2",
-                &layer.line,
-            )?;
+            into.extend(self.distinct(STATE_SCHEMAS, Some(&layer.line))?);
+            into.extend(self.distinct(PAST_SCHEMAS, Some(&layer.line))?);
         }
         if &*level.version_id == GLOBAL {
             into.extend(derived::SCHEMAS.iter().map(|key| Rc::from(*key)));
@@ -701,6 +680,13 @@ const COMMIT_NO: usize = 3;
 const STORED_CREATED_AT: usize = 4;
 const IS_DELETED: usize = 5;
 const CHANGE_CREATED_AT: usize = 9;
+
+const UNTRACKED_SCHEMAS: &str =
+    "select min(schema_key) from _lix_untracked where schema_key > ?1 and version_id = ?2";
+const STATE_SCHEMAS: &str =
+    "select min(schema_key) from _lix_state where schema_key > ?1 and version_id = ?2";
+const PAST_SCHEMAS: &str =
+    "select min(schema_key) from _lix_state_past where schema_key > ?1 and version_id = ?2";
 
 macro_rules! untracked {
     ($where:literal) => {

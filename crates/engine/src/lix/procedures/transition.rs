@@ -31,7 +31,7 @@ impl Lix {
     /// Versions and commits are not restored: what was made since is not unmade, and where a
     /// version stands is moved by commits alone.
     pub(crate) fn transition(self: &Rc<Self>, to: &str, version_id: &str) -> Result<Rc<str>> {
-        let to_no = self.existing_commit("to", to)?;
+        let to_no = self.settled_commit("to", to)?;
         let tip = self.sealed_tip(version_id)?;
         if *tip == *to {
             return Ok(tip);
@@ -51,6 +51,8 @@ impl Lix {
                 // There is nothing to delete, unless the version inherits such a row.
                 Some(at) if at.is_deleted && !is_live && self.get(version_id, &key)?.is_none() => {}
                 Some(at) => changes.push(at.seq),
+                // A schema that is stored stays: what was written with it has to stay readable.
+                None if &*key.schema_key == "lix_stored_schema" => {}
                 None if is_live => deleted.extend(here.map(|seq| (key, seq))),
                 None => {}
             }

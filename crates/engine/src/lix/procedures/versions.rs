@@ -105,7 +105,7 @@ impl Lix {
             Start::Active => self.sealed_tip(&self.version_or_active(None)?)?,
             Start::Version(id) => self.sealed_tip(&self.version_or_active(Some(id))?)?,
             Start::Commit(id) => {
-                self.existing_commit("from_commit", &id)?;
+                self.settled_commit("from_commit", &id)?;
                 // What the line begins with must not be written over.
                 self.seal_version(GLOBAL)?;
                 id
@@ -166,6 +166,22 @@ impl Lix {
         const SQL: &str = "select no from _lix_commit where id = ? and change_seq is not null";
         let no = self.sql.first(SQL, &[Bound::Text(id)], |row| row.integer(0))?;
         no.ok_or_else(|| options::invalid(option, format!("Commit with id '{id}' does not exist")))
+    }
+
+    /// The number of a commit that an option names and that will not change any more: what comes
+    /// after a working commit would come before it once a checkpoint closes it.
+    pub(super) fn settled_commit(self: &Rc<Self>, option: &str, id: &str) -> Result<i64> {
+        let no = self.existing_commit(option, id)?;
+        match self.all_versions()?.iter().find(|version| &*version.working_commit_id == id) {
+            Some(version) => {
+                let message = format!(
+                    "Commit '{id}' is the working commit of version '{}' and still open",
+                    version.id
+                );
+                Err(options::invalid(option, message))
+            }
+            None => Ok(no),
+        }
     }
 
     /// A new commit that collects changes until it becomes a checkpoint, and its empty change set.
