@@ -28,7 +28,6 @@ mod database;
 mod exec;
 mod faults;
 mod image;
-#[allow(dead_code, reason = "being built")]
 mod lix;
 mod mutants;
 mod params;

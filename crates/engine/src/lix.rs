@@ -55,7 +55,6 @@ use versions::{Known, parse};
 pub(crate) struct Lix {
     pub(crate) sql: Sql,
     pub(crate) graph: graph::Graph,
-    pub(crate) platform: Arc<dyn Platform>,
     pub(crate) ids: Ids,
     pub(crate) schemas: RefCell<Schemas>,
     pub(crate) known: Known,
@@ -97,8 +96,7 @@ impl Lix {
         Rc::new(Self {
             sql: Sql::new(link),
             graph: graph::Graph::default(),
-            ids: Ids::new(platform.clone()),
-            platform,
+            ids: Ids::new(platform),
             schemas: RefCell::default(),
             known: Known::default(),
             pending: RefCell::default(),
@@ -230,11 +228,6 @@ impl Lix {
         };
         self.ids.set_mode(mode);
         Ok(())
-    }
-
-    /// From now on, what transactions write is remembered for their events.
-    pub(crate) fn watch_commits(&self, detail: lix_engine_protocol::proto::CommitDetail) {
-        self.wants_events.set(events::has_rows(detail));
     }
 
     /// An untracked row was written or removed.

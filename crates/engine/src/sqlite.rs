@@ -6,11 +6,9 @@
 //! values bound without a copy are unbound before they can go away.
 
 mod callback;
-#[allow(dead_code, reason = "being built")]
 pub(crate) mod function;
 #[cfg(test)]
 mod tests;
-#[allow(dead_code, reason = "being built")]
 pub(crate) mod vtab;
 
 use std::cell::{Cell, RefCell};

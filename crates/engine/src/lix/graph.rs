@@ -55,13 +55,6 @@ impl Lix {
         Ok(self.graph.edges(&self.sql)?.walk(Direction::Children, no, max_depth, None).pairs())
     }
 
-    /// Whether `of` can be reached from `ancestor`; every commit reaches itself.
-    pub(crate) fn is_ancestor(&self, ancestor: i64, of: i64) -> Result<bool> {
-        let edges = self.graph.edges(&self.sql)?;
-        let walk = edges.walk(Direction::Parents, of, None, Some(ancestor));
-        Ok(walk.depth(ancestor).is_some())
-    }
-
     /// Refuses edges from these parents to a commit that would make it its own ancestor. To be
     /// called before they are written; what the commit's parents were until now does not matter.
     pub(crate) fn check_edges(&self, child: &str, parents: &[Rc<str>]) -> Result<()> {
@@ -372,8 +365,6 @@ mod tests {
         assert_eq!(lix.ancestors(3001, None).unwrap().len(), 3001);
         assert_eq!(lix.ancestors(3001, None).unwrap().last(), Some(&(1, 2000)));
         assert_eq!(lix.descendants(1, None).unwrap().last(), Some(&(3001, 2000)));
-        assert!(lix.is_ancestor(2, 3001).unwrap() && !lix.is_ancestor(2, 3).unwrap());
-        assert!(lix.is_ancestor(7, 7).unwrap());
     }
 
     #[test]

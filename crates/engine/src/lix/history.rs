@@ -58,7 +58,6 @@ pub(crate) struct ChangeRow {
     pub(crate) file_id: Rc<str>,
     pub(crate) plugin_key: Rc<str>,
     pub(crate) schema_version: Rc<str>,
-    pub(crate) created_at: Rc<str>,
     /// None: a deletion, which history does not show.
     pub(crate) snapshot: Option<Rc<str>>,
 }
@@ -401,8 +400,7 @@ impl Members {
                     file_id: key.file_id.clone(),
                     plugin_key: row.text(6),
                     schema_version: row.text(7),
-                    created_at: row.text(8),
-                    snapshot: row.optional_text(9),
+                    snapshot: row.optional_text(8),
                 };
                 self.keys.insert(key);
                 let index = self.changes.len() as u32;
@@ -446,7 +444,7 @@ macro_rules! member {
             "select ",
             $commit,
             ", c.seq, c.id, c.entity_id, c.schema_key, c.file_id, c.plugin_key,
-             c.schema_version, c.created_at, c.snapshot from ",
+             c.schema_version, c.snapshot from ",
             $($from),+
         )
     };

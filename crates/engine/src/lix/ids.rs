@@ -330,10 +330,6 @@ pub(crate) struct Boot<'a> {
 }
 
 impl Boot<'_> {
-    pub(crate) fn is_deterministic(&self) -> bool {
-        self.mode.is_deterministic
-    }
-
     pub(crate) fn uuid_v7(&self) -> Rc<str> {
         match self.mode.is_deterministic {
             true => format!("0192aaaa-0000-7000-8000-0000{:08x}", self.draw()).into(),

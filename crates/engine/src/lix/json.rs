@@ -143,12 +143,6 @@ impl<'a> Raw<'a> {
             _ => Extracted::Null,
         }
     }
-
-    /// The text of a string; none: it is something else.
-    pub(crate) fn string(self) -> Option<Cow<'a, str>> {
-        let mut reader = Reader { text: self.0, position: 1 };
-        self.0.starts_with('"').then(|| reader.string().ok()).flatten()
-    }
 }
 
 /// An array or object whose end has not come yet, and the name of the member that comes.
@@ -509,8 +503,8 @@ mod tests {
         assert_eq!(extract("e"), Some(Extracted::Real(-1500.0)));
         assert_eq!(extract("f"), Some(Extracted::Null));
         assert_eq!(extract("g"), None);
-        assert_eq!(member(object, "c\"").unwrap().string().as_deref(), Some("x\ny"));
-        assert_eq!(member(object, "a").unwrap().string(), None);
+        let text = member(object, "c\"").unwrap().extract();
+        assert_eq!(text, Extracted::Text("x\ny".into()));
         assert_eq!(members("{}").count(), 0);
         for text in [
             "",

@@ -24,6 +24,7 @@ pub(crate) struct Schema {
     pub(crate) key: Rc<str>,
     pub(crate) version: Rc<str>,
     /// The names of the properties, in the order of the document.
+    #[cfg(test)]
     pub(crate) properties: Vec<Rc<str>>,
     /// Empty: it declares none.
     pub(crate) primary_key: Rc<[Rc<str>]>,
@@ -111,6 +112,7 @@ impl Schema {
         Ok(Self {
             key,
             version,
+            #[cfg(test)]
             properties,
             primary_key,
             unique,

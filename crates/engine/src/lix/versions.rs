@@ -17,7 +17,6 @@ use crate::sqlite::Bound;
 pub(crate) struct Version {
     pub(crate) id: Rc<str>,
     pub(crate) name: Rc<str>,
-    pub(crate) hidden: bool,
     pub(crate) inherits_from: Option<Rc<str>>,
     pub(crate) working_commit_id: Rc<str>,
     /// Its newest commit, by id and by number.
@@ -202,7 +201,6 @@ impl Lix {
             let version = Version {
                 id: id.clone(),
                 name: text("name").unwrap_or_default(),
-                hidden: matches!(descriptor.get("hidden"), Some(Value::Bool(true))),
                 inherits_from: text("inherits_from_version_id"),
                 working_commit_id: text("working_commit_id").unwrap_or_default(),
                 tip,
@@ -251,11 +249,6 @@ impl Lix {
             steps += 1;
         }
         Ok(())
-    }
-
-    /// A commit's number.
-    pub(crate) fn tip_no(&self, version_id: &str) -> Result<Option<i64>> {
-        Ok(self.version(version_id)?.and_then(|version| version.tip.as_ref().map(|(_, no)| *no)))
     }
 
     /// The number of the commit that a version fills in this transaction.

@@ -166,8 +166,8 @@ fn a_merge_of_what_the_lix_began_with() {
     let mut lix = Lix::with_key_value("a", "1");
     let main = lix.main();
     lix.run(&format!(
-        "select * from lix_create_version((select json_object('id', 'empty', 'from_commit', working_commit_id)
-           from version where name = 'main'));
+        "insert into commit_all(id, change_set_id, lixcol_version_id) values ('nothing', 's', 'global');
+         select * from lix_create_version('{{\"id\": \"empty\", \"from_commit\": \"nothing\"}}');
          insert into key_value(key, value) values ('b', '2');
          select * from lix_merge_version('{{\"source\": \"{main}\", \"target\": \"empty\"}}')"
     ));

@@ -39,6 +39,7 @@ pub(crate) enum Default {
 
 impl Builtin {
     /// The one with this schema key.
+    #[cfg(test)]
     pub(crate) fn find(key: &str) -> Option<&'static Builtin> {
         ALL.iter().find(|builtin| builtin.key == key)
     }
@@ -115,6 +116,7 @@ pub(crate) const ALL: &[Builtin] = &[
 ];
 
 /// The document that the value of the key-value `lix_deterministic_mode` fits. No entity has it.
+#[cfg(test)]
 pub(crate) const DETERMINISTIC_MODE: &str = include_str!("deterministic_mode.json");
 
 const fn generated(key: &'static str, view: &'static str, document: &'static str) -> Builtin {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::key;
 use super::values::{Kind, show};
-use crate::lix::json;
+use crate::lix::json::{self, Extracted};
 use crate::lix::state::StateRow;
 use crate::sqlite::vtab::Cell;
 
@@ -142,8 +142,20 @@ impl Layout {
             Column::Untracked => out.integer(state.untracked.into()),
             Column::CommitId => out.text(&state.commit_id),
             Column::Property(number) => {
-                if let Some(value) = row.content().get(&*self.properties[number].name) {
-                    show(value, out);
+                let name = &*self.properties[number].name;
+                if self.properties.len() > FEW_PROPERTIES || row.content.get().is_some() {
+                    if let Some(value) = row.content().get(name) {
+                        show(value, out);
+                    }
+                } else if let Some(value) =
+                    state.snapshot.as_deref().and_then(|text| json::member(text, name))
+                {
+                    match value.extract() {
+                        Extracted::Null => out.null(),
+                        Extracted::Integer(integer) => out.integer(integer),
+                        Extracted::Real(real) => out.real(real),
+                        Extracted::Text(text) => out.text(&text),
+                    }
                 }
             }
             Column::Key => out.text(&key::pack(&state.version_id, &state.key)),
@@ -188,6 +200,9 @@ pub(super) fn optional(out: &mut Cell<'_>, text: Option<&str>) {
         None => out.null(),
     }
 }
+
+/// Up to so many, each is read from the text by itself; more are parsed together.
+const FEW_PROPERTIES: usize = 8;
 
 const KEY: &str = "_pk";
 /// SQLite's default limit, which is not raised here.
