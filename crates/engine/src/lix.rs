@@ -49,7 +49,7 @@ use ids::{Ids, Mode};
 use schemas::Schemas;
 use sql::Sql;
 use state::{Key, ScanInner};
-use versions::{Known, parse};
+use versions::Known;
 
 /// The change control of one database.
 pub(crate) struct Lix {
@@ -62,7 +62,7 @@ pub(crate) struct Lix {
     pending: RefCell<HashMap<Rc<str>, Option<i64>>>,
     has_pending: Cell<bool>,
     /// Versions and schemas of which there are untracked rows.
-    untracked: RefCell<Option<HashSet<Place>>>,
+    untracked: RefCell<Option<Places>>,
     accounts: RefCell<Option<Vec<Rc<str>>>>,
     /// Schema → whether some of its rows have ids that are not their primary keys.
     odd_ids: RefCell<HashMap<Rc<str>, bool>>,
@@ -79,8 +79,8 @@ pub(crate) struct Lix {
     is_stale: Cell<bool>,
 }
 
-/// A version and a schema.
-type Place = (Rc<str>, Rc<str>);
+/// Versions, and the schemas of which each may hold untracked rows.
+type Places = HashMap<Rc<str>, HashSet<Rc<str>>>;
 
 /// A list that forgets what savepoints take back.
 #[derive(Default)]
@@ -158,32 +158,25 @@ impl Lix {
 
     /// The schemas that are stored in any version.
     pub(crate) fn load_schemas(&self) -> Result<()> {
+        const OF_TRACKED: [&str; 2] = [
+            "select min(version_id) from _lix_state where version_id > ?1",
+            "select c.snapshot from _lix_state s cross join _lix_change c on c.seq = s.change_seq
+             where s.version_id = ?1 and s.schema_key = 'lix_stored_schema' and s.is_deleted = 0",
+        ];
+        const OF_UNTRACKED: [&str; 2] = [
+            "select min(version_id) from _lix_untracked where version_id > ?1",
+            "select snapshot from _lix_untracked
+             where version_id = ?1 and schema_key = 'lix_stored_schema' and snapshot is not null",
+        ];
         let mut documents = Vec::new();
-        let mut collect = |sql: &'static str, line: &str| {
-            self.sql.each(sql, &[Bound::Text(line)], |row| {
-                if let Some(value) = parse(row.optional_text(0).as_deref()).remove("value") {
-                    documents.push(value);
-                }
-                Ok(())
-            })
-        };
-        let lines =
-            self.distinct("select min(version_id) from _lix_state where version_id > ?1", None)?;
-        for line in lines {
-            collect(
-                "select c.snapshot from _lix_state s cross join _lix_change c on c.seq = s.change_seq
-                 where s.version_id = ?1 and s.schema_key = 'lix_stored_schema' and s.is_deleted = 0",
-                &line,
-            )?;
-        }
-        let lines = self
-            .distinct("select min(version_id) from _lix_untracked where version_id > ?1", None)?;
-        for line in lines {
-            collect(
-                "select snapshot from _lix_untracked
-                 where version_id = ?1 and schema_key = 'lix_stored_schema' and snapshot is not null",
-                &line,
-            )?;
+        for [lines, snapshots] in [OF_TRACKED, OF_UNTRACKED] {
+            for line in self.distinct(lines, None)? {
+                self.sql.each(snapshots, &[Bound::Text(&line)], |row| {
+                    let snapshot = row.optional_text(0);
+                    documents.extend(json::object(snapshot.as_deref()).remove("value"));
+                    Ok(())
+                })?;
+            }
         }
         self.schemas.borrow_mut().replace_stored(documents);
         Ok(())
@@ -214,7 +207,7 @@ impl Lix {
             for version in self.all_versions()? {
                 let row = self.find_own(&version.id, &Key::own("lix_key_value", key))?;
                 if let Some(snapshot) = row.and_then(|row| row.snapshot) {
-                    return Ok(parse(Some(&snapshot)).remove("value"));
+                    return Ok(json::object(Some(&snapshot)).remove("value"));
                 }
             }
             Ok(None)

@@ -11,8 +11,8 @@ use std::rc::Rc;
 use lix_engine_protocol::{Error, Reason, Result};
 use serde_json::{Map, Value, json};
 
+use super::json;
 use super::state::{Key, Own, is_shared};
-use super::versions::parse;
 use super::{GLOBAL, Lix, OWN_PLUGIN};
 use crate::sqlite::Bound;
 
@@ -45,9 +45,10 @@ impl Lix {
                 pending.push(row.text(0));
                 Ok(())
             })?;
-            let created_at = if pending.is_empty() { None } else { Some(self.ids.timestamp()) };
+            let mut created_at = None;
             for version_id in pending {
-                self.seal_at(&version_id, created_at.as_ref().expect("something is pending"))?;
+                let created_at = created_at.get_or_insert_with(|| self.ids.timestamp());
+                self.seal_at(&version_id, created_at)?;
             }
             self.has_pending.set(false);
         }
@@ -416,10 +417,6 @@ impl Lix {
         let no = self.commit_named(id)?;
         let empty = Map::new();
         let commit = snapshot.unwrap_or(&empty);
-        let ids = |name: &str| -> Vec<Rc<str>> {
-            let list = commit.get(name).and_then(Value::as_array);
-            list.into_iter().flatten().filter_map(Value::as_str).map(Rc::from).collect()
-        };
         let seq = snapshot.map_or(Bound::Null, |_| Bound::Integer(change_seq));
         let change_set =
             commit.get("change_set_id").and_then(Value::as_str).map_or(Bound::Null, Bound::Text);
@@ -428,11 +425,11 @@ impl Lix {
              where no = ?1",
             &[Bound::Integer(no), change_set, seq, Bound::Text(created_at)],
         )?;
-        self.put_parents(no, &ids("parent_commit_ids"))?;
-        self.put_authors(no, &ids("author_account_ids"))?;
+        self.put_parents(no, &json::strings(commit, "parent_commit_ids"))?;
+        self.put_authors(no, &json::strings(commit, "author_account_ids"))?;
         let sql = "delete from _lix_commit_change where commit_no = ?1";
         self.sql.run(sql, &[Bound::Integer(no)])?;
-        for change_id in ids("change_ids") {
+        for change_id in json::strings(commit, "change_ids") {
             self.sql.run(
                 "insert or ignore into _lix_commit_change (commit_no, change_seq)
                  select ?1, seq from _lix_change where id = ?2",
@@ -636,7 +633,7 @@ impl Lix {
                    where version_id = 'global' and schema_key = 'lix_active_account' and snapshot is not null
                    order by entity_id";
         self.sql.each(sql, &[], |row| {
-            let snapshot = parse(row.optional_text(0).as_deref());
+            let snapshot = json::object(row.optional_text(0).as_deref());
             if let Some(id) = snapshot.get("account_id").and_then(Value::as_str)
                 && !accounts.iter().any(|known: &Rc<str>| &**known == id)
             {

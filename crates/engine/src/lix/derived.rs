@@ -556,6 +556,7 @@ const WORKING_BY_CHANGE: &str = working!(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lix::json;
     use crate::lix::testing::Log;
 
     fn ids(ids: &[&str]) -> Vec<Rc<str>> {
@@ -658,7 +659,7 @@ mod tests {
                 let found = scan(&log.lix, schema_key, &by_id).unwrap();
                 assert_eq!(format!("{found:?}"), format!("{:?}", [row]));
 
-                let snapshot = crate::lix::versions::parse(row.snapshot.as_deref());
+                let snapshot = json::object(row.snapshot.as_deref());
                 let properties: Vec<(Rc<str>, Rc<str>)> = snapshot
                     .iter()
                     .filter_map(|(name, value)| {
@@ -670,7 +671,7 @@ mod tests {
                 for properties in alone.chain([properties.clone()]) {
                     let wanted = Wanted { entity_ids: None, properties: &properties };
                     let fits = |row: &&StateRow| {
-                        let snapshot = crate::lix::versions::parse(row.snapshot.as_deref());
+                        let snapshot = json::object(row.snapshot.as_deref());
                         let is = |(name, value): &(Rc<str>, Rc<str>)| {
                             snapshot[&**name].as_str() == Some(&**value)
                         };

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::rc::Rc;
 
 use serde_json::{Map, Number, Value};
 
@@ -25,6 +26,20 @@ impl fmt::Display for Refused {
             Refused::LoneSurrogate => formatter.write_str("JSON has a lone surrogate in a string"),
         }
     }
+}
+
+/// A stored snapshot's members; one that is missing or strange reads like an empty one.
+pub(crate) fn object(snapshot: Option<&str>) -> Map<String, Value> {
+    match snapshot.map(parse) {
+        Some(Ok(Value::Object(members))) => members,
+        _ => Map::new(),
+    }
+}
+
+/// The strings of a member that is a list.
+pub(crate) fn strings(snapshot: &Map<String, Value>, name: &str) -> Vec<Rc<str>> {
+    let list = snapshot.get(name).and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str).map(Rc::from).collect()
 }
 
 /// A JSON text as a value.

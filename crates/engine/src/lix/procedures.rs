@@ -27,6 +27,7 @@ use std::rc::Rc;
 use lix_engine_protocol::Result;
 use serde_json::{Map, Value};
 
+use super::json;
 use super::state::Key;
 use super::write::{Write, WriteKind};
 use super::{Lix, OWN_PLUGIN};
@@ -158,7 +159,7 @@ impl Lix {
         key: &Key,
     ) -> Result<Option<Map<String, Value>>> {
         let row = self.get(version_id, key)?;
-        Ok(row.and_then(|row| row.snapshot).map(|text| object(&text)))
+        Ok(row.and_then(|row| row.snapshot).map(|text| json::object(Some(&text))))
     }
 }
 
@@ -166,14 +167,6 @@ impl Lix {
 /// versions and commits, never taken over or restored.
 fn is_bookkeeping(schema_key: &str) -> bool {
     matches!(schema_key, "lix_version_descriptor" | "lix_version_tip" | "lix_commit")
-}
-
-/// A stored snapshot. What is stored is an object.
-fn object(snapshot: &str) -> Map<String, Value> {
-    match serde_json::from_str(snapshot) {
-        Ok(Value::Object(object)) => object,
-        _ => Map::new(),
-    }
 }
 
 /// A property that is a string; empty if it is not.

@@ -14,8 +14,8 @@ use std::rc::Rc;
 use lix_engine_protocol::Result;
 use serde_json::{Map, Value};
 
+use super::json;
 use super::state::Key;
-use super::versions::parse;
 use super::{GLOBAL, Lix};
 use crate::sqlite::Bound;
 
@@ -115,7 +115,7 @@ impl<'a> Replay<'a> {
         each_of(lix, "lix_commit", |seq, change_id, id, snapshot| {
             writes.insert(change_id, id.clone());
             if let Some(commit) = snapshot {
-                let strings = |name: &str| strings(&commit, name);
+                let strings = |name: &str| json::strings(&commit, name);
                 first.entry(id.clone()).or_insert_with(|| Said {
                     seq,
                     id,
@@ -307,7 +307,7 @@ impl<'a> Replay<'a> {
 
     fn tip_commit(&self, seq: i64) -> Result<Option<Rc<str>>> {
         let snapshot = self.lix.change(seq)?.snapshot;
-        Ok(string(&parse(snapshot.as_deref()), "commit_id"))
+        Ok(string(&json::object(snapshot.as_deref()), "commit_id"))
     }
 
     /// The number of a commit that is being filled. As then, it has no name before it stands.
@@ -357,7 +357,7 @@ fn each_of(
     let sql =
         "select seq, id, entity_id, snapshot from _lix_change where schema_key = ?1 order by seq";
     lix.sql.each(sql, &[Bound::Text(schema_key)], |row| {
-        let snapshot = row.optional_text(3).map(|text| parse(Some(&text)));
+        let snapshot = row.optional_text(3).map(|text| json::object(Some(&text)));
         change(row.integer(0), row.text(1), row.text(2), snapshot);
         Ok(())
     })
@@ -370,11 +370,6 @@ fn seq_of(lix: &Lix, change_id: &str) -> Result<Option<i64>> {
 
 fn string(snapshot: &Map<String, Value>, name: &str) -> Option<Rc<str>> {
     snapshot.get(name).and_then(Value::as_str).map(Rc::from)
-}
-
-fn strings(snapshot: &Map<String, Value>, name: &str) -> Vec<Rc<str>> {
-    let list = snapshot.get(name).and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(Value::as_str).map(Rc::from).collect()
 }
 
 const EMPTY: [&str; 9] = [

@@ -17,7 +17,7 @@ use lix_engine_protocol::Result;
 use super::derived::{self, Wanted};
 use super::sql::OwnRunning;
 use super::versions::{Layer, Level};
-use super::{GLOBAL, Lix};
+use super::{GLOBAL, Lix, Places};
 use crate::sqlite::{Bound, Statement};
 
 /// What names a row within a version.
@@ -154,7 +154,16 @@ impl Lix {
 
     /// A version's own tracked row of a key.
     pub(crate) fn own(&self, version_id: &str, key: &Key) -> Result<Option<Own>> {
-        for (depth, layer) in self.layers(version_id)?.iter().enumerate() {
+        let levels = self.levels(version_id)?;
+        let unknown;
+        let layers = match levels.first() {
+            Some(level) => &level.layers,
+            None => {
+                unknown = self.layers(version_id)?;
+                &unknown
+            }
+        };
+        for (depth, layer) in layers.iter().enumerate() {
             if depth > 0 && !is_shared(&key.schema_key) {
                 break;
             }
@@ -337,27 +346,23 @@ impl Lix {
     /// Whether a version may hold untracked rows of a schema.
     pub(crate) fn has_untracked(&self, version_id: &str, schema_key: &str) -> Result<bool> {
         if self.untracked.borrow().is_none() {
-            let mut found = std::collections::HashSet::new();
+            let mut found = Places::new();
             let versions = "select min(version_id) from _lix_untracked where version_id > ?1";
             for version_id in self.distinct(versions, None)? {
-                for schema_key in self.distinct(UNTRACKED_SCHEMAS, Some(&version_id))? {
-                    found.insert((version_id.clone(), schema_key));
-                }
+                let schemas = self.distinct(UNTRACKED_SCHEMAS, Some(&version_id))?;
+                found.insert(version_id, schemas.into_iter().collect());
             }
             self.untracked.replace(Some(found));
         }
         let untracked = self.untracked.borrow();
         let places = untracked.as_ref().expect("loaded above");
-        if places.is_empty() {
-            return Ok(false);
-        }
-        Ok(places.contains(&(Rc::from(version_id), Rc::from(schema_key))))
+        Ok(places.get(version_id).is_some_and(|schemas| schemas.contains(schema_key)))
     }
 
     /// A version holds untracked rows of a schema from now on.
     pub(crate) fn note_untracked(&self, version_id: &Rc<str>, schema_key: &Rc<str>) {
         if let Some(places) = &mut *self.untracked.borrow_mut() {
-            places.insert((version_id.clone(), schema_key.clone()));
+            places.entry(version_id.clone()).or_default().insert(schema_key.clone());
         }
     }
 

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use lix_engine_protocol::{Error, Reason, Result};
 use serde_json::{Map, Value};
 
+use super::json;
 use super::schemas::{ForeignKey, Schema};
 use super::state::{Filter, Key, PENDING, StateRow, Viewers};
-use super::versions::parse;
 use super::write::WriteKind;
 use super::{GLOBAL, Lix, derived};
 use crate::sqlite::Bound;
@@ -47,9 +47,7 @@ impl Lix {
         let text = |name: &str| snapshot.get(name).and_then(Value::as_str);
         match schema_key {
             "lix_commit" => {
-                let parents = snapshot.get("parent_commit_ids").and_then(Value::as_array);
-                let parents: Vec<Rc<str>> =
-                    parents.into_iter().flatten().filter_map(Value::as_str).map(Rc::from).collect();
+                let parents = json::strings(snapshot, "parent_commit_ids");
                 if !parents.is_empty() {
                     self.check_edges(&target.key.entity_id, &parents)?;
                 }
@@ -83,7 +81,7 @@ impl Lix {
         if referencing.is_empty() {
             return Ok(());
         }
-        let snapshot = parse(row.snapshot.as_deref());
+        let snapshot = json::object(row.snapshot.as_deref());
         for (schema, foreign_key) in &referencing {
             let Some(values) = values_of(&snapshot, &foreign_key.referenced) else { continue };
             let count = self.count_references(version_id, schema, foreign_key, &values)?;
@@ -546,7 +544,7 @@ impl Lix {
                     entity_id: row.text(0),
                     file_id: row.text(1),
                 };
-                self.index(&key, &row.text(2), &parse(row.optional_text(3).as_deref()))
+                self.index(&key, &row.text(2), &json::object(row.optional_text(3).as_deref()))
             })?;
         }
         Ok(())
@@ -579,7 +577,7 @@ fn is_itself(target: &Target<'_>, row: &StateRow) -> bool {
 
 fn holds(row: &StateRow, properties: &[Rc<str>], values: &[&Value]) -> bool {
     let Some(snapshot) = &row.snapshot else { return false };
-    let snapshot = parse(Some(snapshot));
+    let snapshot = json::object(Some(snapshot));
     properties.iter().zip(values).all(|(name, value)| match snapshot.get(&**name) {
         Some(found) => found == *value || canonical(found) == canonical(value),
         None => false,

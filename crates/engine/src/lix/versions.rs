@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use lix_engine_protocol::{Error, Reason, Result};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::json;
 use super::state::Key;
 use super::{GLOBAL, LIX_FILE, Lix};
 use crate::sqlite::Bound;
@@ -97,7 +98,7 @@ impl Lix {
         let key = Key::own("lix_active_version", "active");
         let active = match self.get(GLOBAL, &key)? {
             Some(row) => {
-                let snapshot = parse(row.snapshot.as_deref());
+                let snapshot = json::object(row.snapshot.as_deref());
                 snapshot.get("version_id").and_then(Value::as_str).map(Rc::from)
             }
             None => None,
@@ -192,9 +193,9 @@ impl Lix {
             Ok(())
         })?;
         for (id, descriptor, tip) in found {
-            let descriptor = parse(descriptor.as_deref());
+            let descriptor = json::object(descriptor.as_deref());
             let text = |name: &str| descriptor.get(name).and_then(Value::as_str).map(Rc::from);
-            let tip = match parse(tip.as_deref()).get("commit_id").and_then(Value::as_str) {
+            let tip = match json::object(tip.as_deref()).get("commit_id").and_then(Value::as_str) {
                 Some(tip) => self.commit_no(tip)?.map(|no| (tip.into(), no)),
                 None => None,
             };
@@ -276,12 +277,4 @@ impl Key {
 
 pub(crate) fn unknown_version(id: &str) -> Error {
     Error::new(Reason::VersionUnknown, format!("Version with id '{id}' does not exist")).subject(id)
-}
-
-/// A snapshot of the engine's own; one that is missing or strange reads like an empty one.
-pub(crate) fn parse(snapshot: Option<&str>) -> Map<String, Value> {
-    match snapshot.map(serde_json::from_str) {
-        Some(Ok(Value::Object(map))) => map,
-        _ => Map::new(),
-    }
 }

@@ -8,9 +8,9 @@ use std::rc::Rc;
 use lix_engine_protocol::{Error, Reason, Result};
 use serde_json::{Map, Value};
 
+use super::json;
 use super::state::{Key, Own, StateRow};
 use super::validation::Target;
-use super::versions::parse;
 use super::{GLOBAL, Lix, Sealer, tables};
 use crate::sqlite::Bound;
 use crate::sqlite::vtab::Transaction;
@@ -311,7 +311,7 @@ impl Lix {
         match &*key.schema_key {
             "lix_commit" => {
                 let change = self.change(seq)?;
-                let snapshot = change.snapshot.as_deref().map(|text| parse(Some(text)));
+                let snapshot = change.snapshot.as_deref().map(|text| json::object(Some(text)));
                 self.put_commit(&key.entity_id, seq, snapshot.as_ref(), &change.created_at)?;
             }
             "lix_version_descriptor" | "lix_version_tip" if version_id == GLOBAL => {

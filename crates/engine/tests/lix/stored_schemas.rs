@@ -72,3 +72,26 @@ fn without_a_primary_key_there_are_no_tables() {
     lix.run(r#"insert into stored_schema(value) values ('{"type":"object","x-lix-key":"loose","x-lix-version":"1.0","properties":{"a":{"type":"string"}}}')"#);
     lix.fails("select * from loose", Reason::SqlError, "no such table");
 }
+
+/// serde_json gives up at 128; a snapshot may be as deep as SQLite's JSON.
+#[test]
+fn constraints_hold_in_snapshots_of_any_depth() {
+    let mut lix = Lix::new();
+    let page = NOTE
+        .replace("\"x-lix-key\":\"note\"", "\"x-lix-key\":\"page\"")
+        .replace("\"properties\":{", "\"properties\":{\"body\":{\"type\":[\"array\",\"null\"]},");
+    lix.run(&format!("insert into stored_schema(value) values ('{page}')"));
+    let body = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    lix.run(&format!("insert into page(id, slug, body) values ('p1', 'deep', '{body}')"));
+    lix.fails(
+        "insert into page(id, slug) values ('p2', 'deep')",
+        Reason::Unique,
+        "Unique constraint violation",
+    );
+    lix.run("insert into page(id, slug) values ('p3', 'flat')");
+    lix.fails(
+        &format!("update page set slug = 'deep', body = '{body}' where id = 'p3'"),
+        Reason::Unique,
+        "Unique constraint violation",
+    );
+}

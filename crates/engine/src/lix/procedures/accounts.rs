@@ -6,6 +6,7 @@ use lix_engine_protocol::Result;
 use serde_json::json;
 
 use super::{Procedure, text};
+use crate::lix::json;
 use crate::lix::state::{Filter, Key, Viewers};
 use crate::lix::write::WriteKind;
 use crate::lix::{GLOBAL, Lix};
@@ -95,7 +96,7 @@ impl Lix {
         })?;
         let mut active: Vec<Rc<str>> = Vec::new();
         while let Some(row) = scan.next()? {
-            let account = row.snapshot.as_deref().map(super::object).unwrap_or_default();
+            let account = json::object(row.snapshot.as_deref());
             let account_id: Rc<str> = text(&account, "account_id").into();
             let is_wanted = wanted.contains(&account_id)
                 && *row.key.entity_id == *entity_id(&account_id)

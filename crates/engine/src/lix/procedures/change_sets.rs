@@ -7,8 +7,9 @@ use lix_engine_protocol::Result;
 use serde_json::{Value, json};
 
 use super::labels::take_entity;
-use super::{Options, Procedure, is_bookkeeping, object, options, text};
+use super::{Options, Procedure, is_bookkeeping, options, text};
 use crate::lix::commit::CommitPlan;
+use crate::lix::json;
 use crate::lix::state::{Filter, Key, Viewers};
 use crate::lix::{GLOBAL, Lix};
 use crate::sqlite::Bound;
@@ -128,7 +129,7 @@ impl Lix {
         })?;
         let mut changes: Vec<Rc<str>> = Vec::new();
         while let Some(row) = scan.next()? {
-            let element = row.snapshot.as_deref().map(object).unwrap_or_default();
+            let element = json::object(row.snapshot.as_deref());
             if text(&element, "change_set_id") == id {
                 changes.push(text(&element, "change_id").into());
             }

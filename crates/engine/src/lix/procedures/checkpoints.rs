@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::diff::{DIFF_COLUMNS, DiffRow, Side};
 use super::labels::{LABEL, Link};
 use super::{Procedure, text};
+use crate::lix::json;
 use crate::lix::state::{Filter, Key, Viewers};
 use crate::lix::{GLOBAL, Lix};
 use crate::sqlite::Bound;
@@ -99,7 +100,7 @@ impl Lix {
         })?;
         let mut found: Option<(Rc<str>, Rc<str>)> = None;
         while let Some(row) = scan.next()? {
-            let label = row.snapshot.as_deref().map(super::object).unwrap_or_default();
+            let label = json::object(row.snapshot.as_deref());
             if text(&label, "name") == "checkpoint" && !row.untracked {
                 let this = (row.created_at, text(&label, "id").into());
                 found = Some(found.map_or(this.clone(), |other| other.min(this)));

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Procedure;
 use crate::lix::Lix;
 use crate::lix::bootstrap::KeyValue;
+use crate::lix::json;
 use crate::lix::state::Key;
 use crate::lix::write::WriteKind;
 
@@ -45,7 +46,7 @@ impl Lix {
         let kind = match there {
             None => WriteKind::Insert,
             Some(row) => {
-                let snapshot = row.snapshot.as_deref().map(super::object).unwrap_or_default();
+                let snapshot = json::object(row.snapshot.as_deref());
                 if snapshot.get("value") == Some(&given.value) && row.untracked == given.untracked {
                     return Ok(false);
                 }

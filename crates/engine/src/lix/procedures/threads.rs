@@ -7,7 +7,8 @@ use lix_engine_protocol::Result;
 use serde_json::{Value, json};
 
 use super::labels::{Link, LinkKind, take_entity};
-use super::{Options, Procedure, object, text};
+use super::{Options, Procedure, text};
+use crate::lix::json;
 use crate::lix::state::{Filter, Key, Viewers};
 use crate::lix::{GLOBAL, Lix};
 
@@ -198,7 +199,7 @@ impl Lix {
         })?;
         let (mut comments, mut answered) = (Vec::new(), HashSet::new());
         while let Some(row) = scan.next()? {
-            let comment = row.snapshot.as_deref().map(object).unwrap_or_default();
+            let comment = json::object(row.snapshot.as_deref());
             if text(&comment, "thread_id") == thread_id {
                 answered.insert(text(&comment, "parent_id").to_owned());
                 comments.push((row.created_at, Rc::from(text(&comment, "id"))));

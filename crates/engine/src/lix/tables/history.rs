@@ -7,12 +7,13 @@ use lix_engine_protocol::Result;
 use serde_json::{Map, Value};
 
 use super::entities::Shape;
-use super::layout::{Property, object, optional};
+use super::layout::{Property, optional};
 use super::lookup::{self, join_keys};
 use super::values::{Kind, show, texts};
 use super::view::alive;
 use crate::lix::Lix;
 use crate::lix::history::{DepthFilter, HistoryFilter, HistoryRow};
+use crate::lix::json;
 use crate::sqlite::function::Owned;
 use crate::sqlite::vtab::{self, Argument, Cell, Op, Plan, Table};
 
@@ -252,7 +253,7 @@ impl vtab::Rows for Rows {
             Column::RootCommitId => out.text(&row.root_commit_id),
             Column::Depth => out.integer(row.depth),
             Column::Property(number) => {
-                let content = self.content.get_or_init(|| object(change.snapshot.as_deref()));
+                let content = self.content.get_or_init(|| json::object(change.snapshot.as_deref()));
                 if let Some(value) = content.get(&*self.layout.properties[number].name) {
                     show(value, out);
                 }

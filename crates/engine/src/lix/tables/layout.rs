@@ -177,7 +177,7 @@ impl Row {
 
     /// The content; empty for a tombstone.
     pub(super) fn content(&self) -> &Map<String, Value> {
-        self.content.get_or_init(|| object(self.state.snapshot.as_deref()))
+        self.content.get_or_init(|| json::object(self.state.snapshot.as_deref()))
     }
 
     pub(super) fn into_content(self) -> Map<String, Value> {
@@ -187,13 +187,6 @@ impl Row {
 }
 
 /// Stored content: an object, or empty for a deletion.
-pub(super) fn object(snapshot: Option<&str>) -> Map<String, Value> {
-    match snapshot.map(json::parse) {
-        Some(Ok(Value::Object(map))) => map,
-        _ => Map::new(),
-    }
-}
-
 pub(super) fn optional(out: &mut Cell<'_>, text: Option<&str>) {
     match text {
         Some(text) => out.text(text),

@@ -11,10 +11,11 @@ use lix_engine_protocol::{Error, Reason, Result};
 use serde_json::{Map, Value};
 
 use super::key;
-use super::layout::{Row, object, optional};
+use super::layout::{Row, optional};
 use super::lookup;
 use super::values::{flag, invalid, show, text, texts};
 use super::view::{alive, stored_key};
+use crate::lix::json;
 use crate::lix::state::{Filter, Key, Scan, StateRow, Viewers};
 use crate::lix::write::{Write, WriteKind};
 use crate::lix::{GLOBAL, LIX_FILE, Lix, OWN_PLUGIN};
@@ -303,7 +304,7 @@ impl VersionRow {
             let row =
                 alive(lix)?.get(&descriptor.version_id, &tip_key(&descriptor.key.entity_id))?;
             let tip = row.map(|row| {
-                let content = object(row.snapshot.as_deref());
+                let content = json::object(row.snapshot.as_deref());
                 (row, content)
             });
             let _ = self.tip.set(tip);
