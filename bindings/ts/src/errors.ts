@@ -48,6 +48,7 @@ export type EngineReason =
   | "STORAGE_READONLY" | "STORAGE_FAILED" | "STORAGE_LOST"
   | "IMAGE_INVALID" | "DATABASE_CORRUPT"
   | "PLUGIN_LOAD" | "PLUGIN_INVALID" | "PLUGIN_DUPLICATE" | "PLUGIN_ASYNC" | "PLUGIN_FAILED"
+  | "PLUGIN_TIMEOUT" | "PLUGIN_MISSING"
   | "ENGINE_DEFECT"
 
 /** The reasons only this package gives; they are never on the wire. */

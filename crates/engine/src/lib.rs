@@ -33,6 +33,7 @@ mod mutants;
 mod params;
 mod persistence;
 mod platform;
+mod plugins;
 mod session;
 mod sqlite;
 mod sqlite_error;
@@ -44,5 +45,6 @@ pub use image::Snapshot;
 #[cfg(feature = "mutants")]
 pub use mutants::{MUTANTS, switch_on_mutant};
 pub use platform::{Attachment, Platform};
+pub use plugins::{Manifest, PluginFile, PluginQuery, PluginSource, Plugins};
 pub use session::{Effect, Event, Message, Session, SessionOptions, StorageRequest};
 pub use storage::StorageFile;

@@ -42,9 +42,9 @@ use std::sync::Arc;
 use lix_engine_protocol::Result;
 use serde_json::Value;
 
-use crate::Platform;
 use crate::sqlite::vtab::Transaction;
 use crate::sqlite::{Bound, Link};
+use crate::{Platform, Plugins};
 use ids::{Ids, Mode};
 use schemas::Schemas;
 use sql::Sql;
@@ -73,6 +73,8 @@ pub(crate) struct Lix {
     /// Untracked rows that this transaction wrote or removed, likewise.
     pub(crate) touched: RefCell<Touched>,
     pub(crate) wants_events: Cell<bool>,
+    /// What the shell lends to look into files; none: all files are unknown.
+    pub(crate) plugins: RefCell<Option<Rc<dyn Plugins>>>,
     /// SQLite will ask for a seal before it commits.
     has_joined: Cell<bool>,
     /// What is in memory of stored schemas and modes may have been taken back.
@@ -109,6 +111,7 @@ impl Lix {
             sealed: RefCell::default(),
             touched: RefCell::default(),
             wants_events: Cell::new(false),
+            plugins: RefCell::default(),
             has_joined: Cell::new(false),
             is_stale: Cell::new(false),
         })

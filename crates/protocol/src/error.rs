@@ -197,6 +197,8 @@ reasons! {
         PluginDuplicate = "PLUGIN_DUPLICATE",
         PluginAsync = "PLUGIN_ASYNC",
         PluginFailed = "PLUGIN_FAILED",
+        PluginTimeout = "PLUGIN_TIMEOUT",
+        PluginMissing = "PLUGIN_MISSING",
     }
     Internal {
         EngineDefect = "ENGINE_DEFECT",

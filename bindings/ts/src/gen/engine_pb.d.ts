@@ -772,6 +772,13 @@ export declare type ExecRequest = Message<"lix.engine.v1.ExecRequest"> & {
    * @generated from field: lix.engine.v1.RowBatch param_rows = 8;
    */
   paramRows?: RowBatch | undefined;
+
+  /**
+   * Report what the result depends on. Needs CAPABILITY_CHANGE_CONTROL; ignored by a plain database.
+   *
+   * @generated from field: bool report_reads = 9;
+   */
+  reportReads: boolean;
 };
 
 /**
@@ -839,6 +846,13 @@ export declare type ExecResponse = Message<"lix.engine.v1.ExecResponse"> & {
    * @generated from field: optional sint64 last_insert_rowid = 5;
    */
   lastInsertRowid?: bigint | undefined;
+
+  /**
+   * What the result depends on. [exec.reads] Present exactly if report_reads was set and the database is a lix.
+   *
+   * @generated from field: lix.engine.v1.ReadSet reads = 6;
+   */
+  reads?: ReadSet | undefined;
 };
 
 /**
@@ -846,6 +860,80 @@ export declare type ExecResponse = Message<"lix.engine.v1.ExecResponse"> & {
  * Use `create(ExecResponseSchema)` to create a new message.
  */
 export declare const ExecResponseSchema: GenMessage<ExecResponse>;
+
+/**
+ * What a result depends on: the same statement, run again after commits that touch nothing of this, gives the same
+ * rows, unless it asks for the time, for chance or for a new id.
+ *
+ * [reads.sound] No commit whose event rows match none of the reads changes the result. [reads.narrow] A statement that
+ * reads one entity by its key depends on no commit that touches only other entities of the schema in tables of the
+ * state.
+ *
+ * @generated from message lix.engine.v1.ReadSet
+ */
+export declare type ReadSet = Message<"lix.engine.v1.ReadSet"> & {
+  /**
+   * Any commit at all may change the result: it reads tables of the user's own, the log, or history.
+   *
+   * @generated from field: bool any_commit = 1;
+   */
+  anyCommit: boolean;
+
+  /**
+   * What was read of the state; each once.
+   *
+   * @generated from field: repeated lix.engine.v1.Read reads = 2;
+   */
+  reads: Read[];
+};
+
+/**
+ * Describes the message lix.engine.v1.ReadSet.
+ * Use `create(ReadSetSchema)` to create a new message.
+ */
+export declare const ReadSetSchema: GenMessage<ReadSet>;
+
+/**
+ * A part of the state, by the columns of CommitEvent. An empty field means any value; a row matches if all others are
+ * equal to its columns.
+ *
+ * @generated from message lix.engine.v1.Read
+ */
+export declare type Read = Message<"lix.engine.v1.Read"> & {
+  /**
+   * The schema of the row.
+   *
+   * @generated from field: string schema_key = 1;
+   */
+  schemaKey: string;
+
+  /**
+   * The version that holds it.
+   *
+   * @generated from field: string version_id = 2;
+   */
+  versionId: string;
+
+  /**
+   * The file to which it belongs.
+   *
+   * @generated from field: string file_id = 3;
+   */
+  fileId: string;
+
+  /**
+   * The entity.
+   *
+   * @generated from field: string entity_id = 4;
+   */
+  entityId: string;
+};
+
+/**
+ * Describes the message lix.engine.v1.Read.
+ * Use `create(ReadSchema)` to create a new message.
+ */
+export declare const ReadSchema: GenMessage<Read>;
 
 /**
  * Run statements one after the other, in one exchange.
@@ -1129,12 +1217,12 @@ export declare type InitRequest = Message<"lix.engine.v1.InitRequest"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * Plugins to load, in order.
+   * Plugins to load, in order. They concern files of a lix; for a plain database they are loaded and never called.
    *
    * [init.plugin-capability] A plugin of a format whose capability was not announced makes init fail with
    * UNIMPLEMENTED/CAPABILITY_MISSING, subject such as PLUGINS_ESM.
    * [plugin.load-first] Plugins are loaded before storage is touched; a failure is PLUGIN/PLUGIN_LOAD, PLUGIN_INVALID
-   * or PLUGIN_DUPLICATE with the plugin's key as subject, and init fails.
+   * or PLUGIN_DUPLICATE with the plugin's key as subject, or its index if it has none, and init fails.
    *
    * @generated from field: repeated lix.engine.v1.Plugin plugins = 7;
    */
@@ -1185,6 +1273,16 @@ export declare type InitRequest = Message<"lix.engine.v1.InitRequest"> & {
    * @generated from field: lix.engine.v1.LixOptions lix = 13;
    */
   lix?: LixOptions | undefined;
+
+  /**
+   * Longest time that one call of a plugin may take, in milliseconds. 0: 10000.
+   *
+   * [plugin.timeout] An engine that can interrupt a plugin fails the statement with PLUGIN/PLUGIN_TIMEOUT. One that
+   * cannot leaves it to its shell to end the session.
+   *
+   * @generated from field: uint32 plugin_timeout_ms = 14;
+   */
+  pluginTimeoutMs: number;
 };
 
 /**
@@ -1402,7 +1500,8 @@ export declare const AutosavePolicySchema: GenMessage<AutosavePolicy>;
  */
 export declare type Plugin = Message<"lix.engine.v1.Plugin"> & {
   /**
-   * The plugin's key; unique in the session.
+   * The plugin's key; unique in the session. Empty: the key that the code says. [plugin.key] A key that is not the
+   * one that the code says is PLUGIN/PLUGIN_INVALID. Needed for PLUGIN_FORMAT_BUILTIN.
    *
    * @generated from field: string key = 1;
    */

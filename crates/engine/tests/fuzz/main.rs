@@ -204,5 +204,6 @@ fn exec(random: &mut Random) -> ExecRequest {
         max_batch_bytes: [0, 1, 100, u32::MAX][random.below(4)],
         timeout_ms: random.below(3) as u32 * 10,
         param_rows: random.one_in(20).then(Default::default),
+        report_reads: false,
     }
 }
