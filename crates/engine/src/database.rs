@@ -14,7 +14,7 @@ use crate::image::Image;
 use crate::lix::{self, Lix};
 use crate::sqlite::{Link, Prepared, Statement};
 use crate::vfs::SharedImage;
-use crate::{Attachment, Platform, Snapshot};
+use crate::{Attachment, Platform, Plugins, Snapshot};
 
 /// An open database.
 pub(crate) struct Database {
@@ -117,11 +117,19 @@ impl Database {
     }
 
     /// Opens the lix that the content is, or makes it one if that is asked for; `true`: it was made.
-    pub(crate) fn open_lix(&mut self, options: Option<&LixOptions>) -> Result<bool> {
+    /// Its files are looked into by the plugins, which a plain database leaves alone.
+    pub(crate) fn open_lix(
+        &mut self,
+        options: Option<&LixOptions>,
+        plugins: Option<Rc<dyn Plugins>>,
+    ) -> Result<bool> {
         let opened = lix::open::open(&self.link, self.platform.clone(), options)?;
         self.overlook_commit();
         let is_new = opened.as_ref().is_some_and(|opened| opened.is_new);
         self.lix = opened.map(|opened| opened.lix);
+        if let (Some(lix), Some(plugins)) = (&self.lix, plugins) {
+            lix.connect(plugins);
+        }
         Ok(is_new)
     }
 

@@ -1,4 +1,4 @@
-//! A storage file that fails or dies on request, and counts: what the conformance suite needs to
+//! A storage file and plugins that fail or die on request, and counts: what the conformance suite needs to
 //! see where the engine cannot be trusted with it.
 
 use std::cell::RefCell;
@@ -54,7 +54,8 @@ impl Faults {
         self.0.borrow().writes
     }
 
-    fn pass(&self, point: FaultPoint) -> Result<()> {
+    /// An operation at that point begins.
+    pub(crate) fn pass(&self, point: FaultPoint) -> Result<()> {
         let mut plan = self.0.borrow_mut();
         if plan.is_crashed {
             return Err(crashed());

@@ -21,6 +21,7 @@ pub(crate) mod ids;
 pub(crate) mod json;
 mod migrate;
 pub(crate) mod open;
+mod plugin_query;
 pub(crate) mod procedures;
 pub(crate) mod rebuild;
 pub(crate) mod schemas;
@@ -115,6 +116,12 @@ impl Lix {
             has_joined: Cell::new(false),
             is_stale: Cell::new(false),
         })
+    }
+
+    /// Gives plugins their place, and lets them read.
+    pub(crate) fn connect(self: &Rc<Self>, plugins: Rc<dyn Plugins>) {
+        plugins.connect(Rc::new(plugin_query::Query::new(self)));
+        *self.plugins.borrow_mut() = Some(plugins);
     }
 
     /// Reads what is kept in memory. To be called once the tables have their content.
@@ -311,5 +318,7 @@ impl Transaction for Sealer {
 pub(crate) const GLOBAL: &str = "global";
 /// The file to which built-in entities belong.
 pub(crate) const LIX_FILE: &str = "lix";
+/// The plugin of files that no other plugin wants.
+pub(crate) const FALLBACK_PLUGIN: &str = "lix_unknown_file_fallback_plugin";
 /// The plugin of built-in entities.
 pub(crate) const OWN_PLUGIN: &str = "lix_own_entity";

@@ -7,6 +7,9 @@
 //! Calls are synchronous and happen in the middle of a statement. A plugin may query while it is
 //! called, so whoever calls one holds no exclusive borrow of anything that a query needs.
 
+mod builtin;
+pub(crate) mod loading;
+
 use std::rc::Rc;
 
 use bytes::Bytes;

@@ -11,14 +11,15 @@ mod opening;
 mod saving;
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use lix_engine_protocol::proto::{
     BatchErrorMode, CancelOutcome, CancelResponse, CloseCursorResponse, CloseResponse, ClosedEvent,
     CommitDetail, CommitEvent, EngineError, Event as WireEvent, ExecBatchRequest, ExecRequest,
-    FetchRequest, Frame, InitRequest, Request, RowMode, SessionState, StorageKind, StorageTarget,
-    event, frame, request, response,
+    FetchRequest, Frame, InitRequest, PluginFormat, Request, RowMode, SessionState, StorageKind,
+    StorageTarget, event, frame, request, response,
 };
 use lix_engine_protocol::{
     Error, ExecOutcome, Limits, NATIVE_LIMITS, Outcome, Reason, Result, WORKER_LIMITS,
@@ -29,7 +30,8 @@ use crate::database::Database;
 use crate::exec::{Surroundings, row_mode};
 use crate::faults::Faults;
 use crate::persistence::Persistence;
-use crate::{Attachment, Platform, Snapshot, StorageFile};
+use crate::plugins::loading::Order;
+use crate::{Attachment, Platform, PluginSource, Plugins, Snapshot, StorageFile};
 
 /// What wakes a session.
 pub enum Event {
@@ -39,6 +41,10 @@ pub enum Event {
     Broken(Error),
     /// The answer to [`Effect::OpenStorage`].
     StorageOpened(Result<Box<dyn StorageFile>>),
+    /// The answer to [`Effect::LoadPlugins`]: all of them in the order of the sources, or why one
+    /// of them cannot be loaded: PLUGIN_LOAD, PLUGIN_INVALID or PLUGIN_TIMEOUT with its key or its
+    /// index among the sources, in decimal, as subject.
+    PluginsLoaded(Result<Box<dyn Plugins>>),
 }
 
 /// A frame and what came beside it.
@@ -63,6 +69,14 @@ pub enum Effect {
     /// Find, lock and open the file of a database, and report with [`Event::StorageOpened`].
     /// Requests wait until then.
     OpenStorage(StorageRequest),
+    /// Load these plugins and report with [`Event::PluginsLoaded`]. Requests wait until then, a
+    /// `close` too, so the shell must not wait forever for code that never finishes loading.
+    LoadPlugins {
+        /// Not empty; only of formats in [`SessionOptions::plugins`].
+        sources: Vec<PluginSource>,
+        /// How long loading one of them, and later any call of one, may take; not 0.
+        timeout_ms: u32,
+    },
     /// Die as if killed: end the transport without another word, save nothing.
     Crash,
     /// The session ended by itself: end the transport once everything is sent. A session that the
@@ -91,19 +105,21 @@ pub struct SessionOptions {
     pub limits: Limits,
     /// The kinds of storage that the shell can open, besides memory.
     pub storage: &'static [StorageKind],
-    /// Offer the control calls of the conformance suite.
+    /// The formats of plugins that the shell can load. BUILTIN means plugins of its own, by key.
+    pub plugins: &'static [PluginFormat],
+    /// Offer the control calls and the built-in plugins of the conformance suite.
     pub conformance: bool,
 }
 
 impl SessionOptions {
     /// The defaults of a native process, with memory only.
     pub fn native() -> Self {
-        Self { limits: NATIVE_LIMITS, storage: &[], conformance: false }
+        Self { limits: NATIVE_LIMITS, storage: &[], plugins: &[], conformance: false }
     }
 
     /// The defaults of a worker, with memory only.
     pub fn worker() -> Self {
-        Self { limits: WORKER_LIMITS, storage: &[], conformance: false }
+        Self { limits: WORKER_LIMITS, storage: &[], plugins: &[], conformance: false }
     }
 }
 
@@ -122,9 +138,18 @@ pub struct Session {
 
 enum Phase {
     New,
+    Loading(Box<Loading>),
     Opening(Box<Opening>),
     Ready(Box<Ready>),
     Over { reason: Reason, state: SessionState },
+}
+
+/// An `init` that waits for its plugins.
+struct Loading {
+    id: u32,
+    init: InitRequest,
+    attachments: Vec<Box<dyn Attachment>>,
+    order: Order,
 }
 
 /// An `init` that waits for its storage.
@@ -133,6 +158,7 @@ struct Opening {
     init: InitRequest,
     target: StorageTarget,
     seed: Option<Database>,
+    plugins: Option<Rc<dyn Plugins>>,
 }
 
 /// An initialised session.
@@ -214,6 +240,7 @@ impl Session {
             Event::Message(message) => self.receive_message(message, sink),
             Event::Broken(error) => self.end(error, sink),
             Event::StorageOpened(result) => self.storage_opened(result, sink),
+            Event::PluginsLoaded(result) => self.plugins_loaded(result, sink),
         }
     }
 
@@ -250,7 +277,7 @@ impl Session {
             return false;
         }
         let Some(Queued { id, call, attachments }) = self.queue.pop_front() else { return false };
-        self.run(id, call, &attachments, sink);
+        self.run(id, call, attachments, sink);
         if self.held.len() >= HELD_ANSWERS {
             self.release_held(sink);
         }
@@ -389,9 +416,10 @@ impl Session {
         }
     }
 
-    /// The request that waits for its storage.
+    /// The request that waits for what the shell was asked for.
     fn opening_id(&self) -> Option<u32> {
         match &self.phase {
+            Phase::Loading(loading) => Some(loading.id),
             Phase::Opening(opening) => Some(opening.id),
             Phase::Ready(ready) => ready.resuming,
             _ => None,
@@ -424,12 +452,14 @@ impl Session {
         &mut self,
         id: u32,
         call: request::Call,
-        attachments: &[Box<dyn Attachment>],
+        attachments: Vec<Box<dyn Attachment>>,
         sink: Sink<'_>,
     ) {
         let seq_before = self.commit_seq();
         let result = match (call, &mut self.phase) {
-            (_, Phase::Opening(_)) => unreachable!("nothing runs while storage is opened"),
+            (_, Phase::Loading(_) | Phase::Opening(_)) => {
+                unreachable!("nothing runs before the session is open")
+            }
             (request::Call::Init(init), Phase::New) => {
                 let Some(outcome) = self.init(id, init, attachments, sink).transpose() else {
                     return;
@@ -448,10 +478,10 @@ impl Session {
                 Err(Error::new(*reason, "the session is over; open a new one"))
             }
             (request::Call::Exec(exec), Phase::Ready(_)) => {
-                self.exec(exec, attachments, sink).map(Outcome::Exec)
+                self.exec(exec, &attachments, sink).map(Outcome::Exec)
             }
             (request::Call::ExecBatch(batch), Phase::Ready(_)) => {
-                self.exec_batch(batch, attachments, sink)
+                self.exec_batch(batch, &attachments, sink)
             }
             (request::Call::Fetch(fetch), Phase::Ready(_)) => return self.fetch(id, &fetch, sink),
             (request::Call::CloseCursor(close), Phase::Ready(ready)) => {
@@ -623,7 +653,7 @@ impl Session {
         }
         self.release_held(sink);
         if let Some(id) = self.opening_id() {
-            let error = Error::new(Reason::Failed, "the session ended before its storage was open");
+            let error = Error::new(Reason::Failed, "the session ended before this was done");
             self.refuse(id, error, sink);
         }
         if !is_defect {
@@ -713,7 +743,7 @@ impl Session {
                 saved_seq: ready.persistence.as_ref().map_or(0, Persistence::saved_seq),
             },
             Phase::Over { state, .. } => *state,
-            Phase::New | Phase::Opening(_) => SessionState::default(),
+            Phase::New | Phase::Loading(_) | Phase::Opening(_) => SessionState::default(),
         }
     }
 }

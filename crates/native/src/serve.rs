@@ -116,6 +116,7 @@ impl Server {
         let mut wanted: Option<StorageRequest> = None;
         let mut sink = |effect: Effect, wanted: &mut Option<StorageRequest>| match effect {
             Effect::OpenStorage(request) => *wanted = Some(request),
+            Effect::LoadPlugins { .. } => unreachable!("no format is offered"),
             Effect::Crash => *is_killed = true,
             Effect::Send { frame, attachments } => {
                 let sizes = attachments.iter().map(lix_engine_core::Snapshot::len);

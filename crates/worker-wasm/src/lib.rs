@@ -129,6 +129,7 @@ impl Shell {
                     self.storage.as_ref().expect("only kinds that were offered are asked for");
                 storage.open(path, create, wait_ms);
             }
+            Effect::LoadPlugins { .. } => unreachable!("no format is offered"),
             Effect::Crash => {
                 if let Some(crash) = &self.crash {
                     let _ = crash.call0(&JsValue::NULL);

@@ -1,25 +1,29 @@
 //! From `init` to a session that is ready: what is asked for, where it is kept, what is found there.
 
+use std::rc::Rc;
+
+use bytes::Bytes;
 use lix_engine_protocol::proto::{
     Capability, CommitDetail, Durability, EventKind, EventOptions, InitRequest, InitResponse,
-    OpenMode, PluginFormat, StorageKind, StorageTarget, init_request, response,
+    OpenMode, PluginFormat, StorageKind, StorageTarget, init_request, plugin, response,
 };
 use lix_engine_protocol::{Error, Outcome, Reason, Result};
 
 use super::saving::listener;
-use super::{Effect, Opening, Phase, Ready, Reports, Session, Sink, StorageRequest};
+use super::{Effect, Loading, Opening, Phase, Ready, Reports, Session, Sink, StorageRequest};
 use crate::database::Database;
 use crate::persistence::Persistence;
+use crate::plugins::loading::{Order, Suite};
 use crate::store::Store;
-use crate::{Attachment, StorageFile};
+use crate::{Attachment, PluginSource, Plugins, StorageFile};
 
 impl Session {
-    /// Opens a database in memory; nothing yet if its storage has to be opened first.
+    /// Opens a database; nothing yet if the shell has to load plugins or open storage first.
     pub(super) fn init(
         &mut self,
         id: u32,
         init: InitRequest,
-        attachments: &[Box<dyn Attachment>],
+        attachments: Vec<Box<dyn Attachment>>,
         sink: Sink<'_>,
     ) -> Result<Option<Outcome>> {
         let capabilities = self.capabilities();
@@ -31,24 +35,112 @@ impl Session {
                 Err(_) => return Err(Error::capability(&number.to_string())),
             }
         }
-        if let Some(plugin) = init.plugins.first() {
-            return Err(match plugin.format() {
-                PluginFormat::Esm => Error::capability("PLUGINS_ESM"),
-                PluginFormat::Wasm => Error::capability("PLUGINS_WASM"),
-                PluginFormat::Builtin => Error::capability("PLUGINS_BUILTIN"),
-                PluginFormat::Unspecified => {
-                    Error::new(Reason::OptionInvalid, "a plugin has to say what its code is")
-                        .subject("plugins.format")
-                }
-            });
-        }
-        let target = self.target(&init)?;
-        let mode = init.open_mode();
-        if mode == OpenMode::Open && init.seed.is_some() {
+        self.target(&init)?;
+        if init.open_mode() == OpenMode::Open && init.seed.is_some() {
             let message = "OPEN takes what is stored; a seed image has no place in it";
             return Err(Error::new(Reason::OptionInvalid, message).subject("open_mode"));
         }
+        if init.plugins.is_empty() {
+            return self.open(id, init, &attachments, None, sink);
+        }
 
+        let sources = self.plugin_sources(&init, &attachments)?;
+        let timeout_ms = match init.plugin_timeout_ms {
+            0 => PLUGIN_TIMEOUT_MS,
+            asked => asked,
+        };
+        let suite = self.options.conformance.then(|| Suite {
+            platform: self.platform.clone(),
+            faults: self.faults.clone(),
+            timeout_ms,
+        });
+        let shell_has_own = self.options.plugins.contains(&PluginFormat::Builtin);
+        let order = Order::new(sources, suite, shell_has_own)?;
+        let sources = order.of_shell();
+        if sources.is_empty() {
+            let plugins = order.fill(None)?;
+            return self.open(id, init, &attachments, Some(plugins), sink);
+        }
+        self.phase = Phase::Loading(Box::new(Loading { id, init, attachments, order }));
+        sink(Effect::LoadPlugins { sources, timeout_ms });
+        Ok(None)
+    }
+
+    /// What was asked of the shell is there, or will not be.
+    pub(super) fn plugins_loaded(&mut self, result: Result<Box<dyn Plugins>>, sink: Sink<'_>) {
+        match std::mem::replace(&mut self.phase, Phase::New) {
+            Phase::Loading(loading) => {
+                let Loading { id, init, attachments, order } = *loading;
+                let opened = match result {
+                    Ok(plugins) => order.fill(Some(plugins)),
+                    Err(error) => Err(order.blamed(error)),
+                };
+                let outcome = opened
+                    .and_then(|plugins| self.open(id, init, &attachments, Some(plugins), sink));
+                match outcome {
+                    Ok(Some(outcome)) => self.answer(id, &outcome, vec![], sink),
+                    Ok(None) => {}
+                    Err(error) => self.refuse(id, error, sink),
+                }
+            }
+            // Too late: nobody wants them any more.
+            phase => self.phase = phase,
+        }
+    }
+
+    /// The plugins that are asked for, if there can be such plugins.
+    fn plugin_sources(
+        &self,
+        init: &InitRequest,
+        attachments: &[Box<dyn Attachment>],
+    ) -> Result<Vec<PluginSource>> {
+        let invalid = |message: &str, field: &str| {
+            Err(Error::new(Reason::OptionInvalid, message).subject(format!("plugins.{field}")))
+        };
+        let capabilities = self.capabilities();
+        let mut sources = Vec::with_capacity(init.plugins.len());
+        for plugin in &init.plugins {
+            let format = plugin.format();
+            let needed = match format {
+                PluginFormat::Esm => Capability::PluginsEsm,
+                PluginFormat::Wasm => Capability::PluginsWasm,
+                PluginFormat::Builtin => Capability::PluginsBuiltin,
+                PluginFormat::Unspecified => {
+                    return invalid("a plugin has to say what its code is", "format");
+                }
+            };
+            if !capabilities.contains(&needed) {
+                return Err(Error::capability(short_name(needed.as_str_name())));
+            }
+            let code = match &plugin.code {
+                _ if format == PluginFormat::Builtin => Bytes::new(),
+                Some(plugin::Code::InlineCode(code)) => code.clone(),
+                Some(plugin::Code::CodeAttachment(index)) => {
+                    let code = attachments.get(*index as usize).ok_or_else(|| {
+                        let message = format!("the frame has no attachment {index}");
+                        Error::new(Reason::AttachmentMismatch, message).subject("code_attachment")
+                    })?;
+                    code.read(0, usize::try_from(code.len()).expect("within the limit")).into()
+                }
+                None => return invalid("a plugin that is not built in needs code", "code"),
+            };
+            if format == PluginFormat::Builtin && plugin.key.is_empty() {
+                return invalid("a built-in plugin is found by its key", "key");
+            }
+            sources.push(PluginSource { key: plugin.key.clone(), format, code });
+        }
+        Ok(sources)
+    }
+
+    /// Opens a database in memory; nothing yet if its storage has to be opened first.
+    fn open(
+        &mut self,
+        id: u32,
+        init: InitRequest,
+        attachments: &[Box<dyn Attachment>],
+        plugins: Option<Rc<dyn Plugins>>,
+        sink: Sink<'_>,
+    ) -> Result<Option<Outcome>> {
         let platform = self.platform.clone();
         let seed = match &init.seed {
             None => None,
@@ -64,14 +156,16 @@ impl Session {
                 Some(database.map_err(named("image_attachment"))?)
             }
         };
-        let Some(target) = target else { return self.init_memory(&init, seed).map(Some) };
+        let Some(target) = self.target(&init)? else {
+            return self.init_memory(&init, seed, plugins).map(Some);
+        };
         let request = StorageRequest {
             kind: target.kind(),
             path: target.path.clone(),
-            create: mode != OpenMode::Open,
+            create: init.open_mode() != OpenMode::Open,
             wait_ms: target.wait_ms,
         };
-        self.phase = Phase::Opening(Box::new(Opening { id, init, target, seed }));
+        self.phase = Phase::Opening(Box::new(Opening { id, init, target, seed, plugins }));
         sink(Effect::OpenStorage(request));
         Ok(None)
     }
@@ -96,7 +190,12 @@ impl Session {
         }
     }
 
-    fn init_memory(&mut self, init: &InitRequest, seed: Option<Database>) -> Result<Outcome> {
+    fn init_memory(
+        &mut self,
+        init: &InitRequest,
+        seed: Option<Database>,
+        plugins: Option<Rc<dyn Plugins>>,
+    ) -> Result<Outcome> {
         if init.open_mode() == OpenMode::Open {
             return Err(Error::new(Reason::StorageMissing, "memory holds nothing to open"));
         }
@@ -104,7 +203,7 @@ impl Session {
             Some(database) => database,
             None => Database::create(self.platform.clone())?,
         };
-        database.open_lix(init.lix.as_ref()).map_err(named(seed_field(init)))?;
+        database.open_lix(init.lix.as_ref(), plugins).map_err(named(seed_field(init)))?;
         Ok(self.ready(init, database, None, false))
     }
 
@@ -141,11 +240,11 @@ impl Session {
         result: Result<Box<dyn StorageFile>>,
         sink: Sink<'_>,
     ) -> Result<Outcome> {
-        let Opening { init, target, seed, .. } = opening;
+        let Opening { init, target, seed, plugins, .. } = opening;
         let file = match result {
             Ok(file) => file,
             Err(error) if error.reason == Reason::StorageUnsupported && target.or_memory => {
-                return self.init_memory(&init, seed);
+                return self.init_memory(&init, seed, plugins);
             }
             Err(error) => return Err(error),
         };
@@ -170,7 +269,7 @@ impl Session {
             (_, None, Some(seed)) => seed,
             (_, None, None) => Database::create(self.platform.clone())?,
         };
-        let is_new_lix = database.open_lix(init.lix.as_ref()).map_err(named(field))?;
+        let is_new_lix = database.open_lix(init.lix.as_ref(), plugins).map_err(named(field))?;
         let is_unsaved = is_new || is_new_lix;
         let policy = init.autosave.unwrap_or_default();
         let is_strict = init.durability() == Durability::Strict;
@@ -222,6 +321,16 @@ impl Session {
         if !self.options.storage.is_empty() {
             capabilities.extend([Capability::Persistence, Capability::Autosave]);
         }
+        for format in self.options.plugins {
+            match format {
+                PluginFormat::Esm => capabilities.push(Capability::PluginsEsm),
+                PluginFormat::Wasm => capabilities.push(Capability::PluginsWasm),
+                PluginFormat::Builtin | PluginFormat::Unspecified => {}
+            }
+        }
+        if self.options.conformance || self.options.plugins.contains(&PluginFormat::Builtin) {
+            capabilities.push(Capability::PluginsBuiltin);
+        }
         if self.options.conformance {
             capabilities.extend([Capability::ManualClock, Capability::Faults]);
         }
@@ -266,6 +375,9 @@ fn short_name(name: &str) -> &str {
     let name = name.strip_prefix("CAPABILITY_").unwrap_or(name);
     name.strip_prefix("STORAGE_KIND_").unwrap_or(name)
 }
+
+/// How long a call of a plugin may take if the host does not say.
+const PLUGIN_TIMEOUT_MS: u32 = 10_000;
 
 /// The highest minor of protocol version 1 that this engine speaks.
 const MINOR: u32 = 0;

@@ -73,7 +73,7 @@ impl Host {
     }
 
     pub(crate) fn ready_with(limits: Limits) -> Self {
-        let mut host = Self::with(SessionOptions { limits, storage: &[], conformance: false });
+        let mut host = Self::with(SessionOptions { limits, storage: &[], plugins: &[], conformance: false });
         host.init(None).expect("init with defaults");
         host
     }

@@ -630,6 +630,7 @@ impl Life {
                 }
                 Effect::End => self.sent.push("end".into()),
                 Effect::Crash => self.sent.push("crash".into()),
+                Effect::LoadPlugins { .. } => unreachable!("no format is offered"),
             }
         }
         result

@@ -30,7 +30,7 @@ pub(crate) fn check(transcript: Expect) {
 
 /// The same with other limits.
 pub(crate) fn check_with(limits: Limits, transcript: Expect) {
-    let options = SessionOptions { limits, storage: &[], conformance: false };
+    let options = SessionOptions { limits, storage: &[], plugins: &[], conformance: false };
     let mut script = Script::new(options.clone());
     script.host.init(None).expect("init with defaults");
     script.play(transcript);
