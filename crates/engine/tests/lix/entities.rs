@@ -58,6 +58,50 @@ fn properties_come_in_the_order_of_the_schema() {
     assert_eq!(columns("entity_label"), "entity_id schema_key file_id label_id");
 }
 
+/// SQL shows a string and an object alike, true and 1, too. Hosts that want to know look here.
+#[test]
+fn what_sql_loses_of_json_is_in_a_hidden_column() {
+    let mut lix = Lix::new();
+    lix.run(
+        "insert into key_value(key, value) values
+         ('a', '{\"x\":1}'), ('b', json_quote('{\"x\":1}')), ('c', 'true'), ('d', 1), ('e', null)",
+    );
+    let types = ["'sj'", "'ss'", "'sb'", "'sn'", "'s0'"];
+    let sql = "select _types from key_value where key in ('a','b','c','d','e') order by key";
+    assert_eq!(lix.rows(sql), types);
+    let sql = "select _types from key_value_all where key in ('a','b','c','d','e') order by key";
+    assert_eq!(lix.rows(sql), types);
+    let tip = "(select commit_id from version where name = 'main')";
+    let sql = format!(
+        "select _types from key_value_history where lixcol_root_commit_id = {tip}
+         and key in ('a','b','c','d','e') order by key"
+    );
+    assert_eq!(lix.rows(&sql), types);
+    assert_eq!(
+        lix.one("select count(*) from pragma_table_info('key_value') where name = '_types'"),
+        "0"
+    );
+}
+
+/// What begins with `json` is JSON text, or may be. The affinity is TEXT or none: nothing is converted.
+#[test]
+fn declared_types_say_which_columns_are_json() {
+    let mut lix = Lix::new();
+    let mut declared = |table: &str, column: &str| {
+        lix.one(&format!("select type from pragma_table_info('{table}') where name = '{column}'"))
+    };
+    for table in ["key_value", "key_value_all", "key_value_history", "stored_schema"] {
+        assert_eq!(declared(table, "value"), "json blob", "{table}");
+    }
+    assert_eq!(declared("change_set", "metadata"), "json text");
+    assert_eq!(declared("commit", "change_ids"), "json text");
+    assert_eq!(declared("thread_comment_history", "body"), "json text");
+    for table in ["state", "state_all", "state_history", "change"] {
+        assert_eq!(declared(table, "snapshot_content"), "json text", "{table}");
+    }
+    assert_eq!(declared("label", "name"), "TEXT");
+}
+
 /// The types that a change of any column once got lost.
 #[test]
 fn an_update_leaves_alone_what_it_does_not_set() {

@@ -17,7 +17,7 @@ use crate::sqlite::Bound;
 pub(super) const PROCEDURES: &[Procedure] = &[
     Procedure {
         name: "lix_create_change_set",
-        columns: "id text, metadata text",
+        columns: "id text, metadata json text",
         writes: true,
         run: |lix, call| {
             let wanted = call.read(CreateChangeSet::take)?;

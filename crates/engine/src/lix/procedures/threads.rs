@@ -15,7 +15,7 @@ use crate::lix::{GLOBAL, Lix};
 pub(super) const PROCEDURES: &[Procedure] = &[
     Procedure {
         name: "lix_create_thread",
-        columns: "id text, metadata text, comments text",
+        columns: "id text, metadata json text, comments json text",
         writes: true,
         run: |lix, call| {
             let thread = lix.create_thread(call.read(CreateThread::take)?)?;
@@ -25,7 +25,7 @@ pub(super) const PROCEDURES: &[Procedure] = &[
     },
     Procedure {
         name: "lix_create_thread_comment",
-        columns: "id text, thread_id text, parent_id text, body text",
+        columns: "id text, thread_id text, parent_id text, body json text",
         writes: true,
         run: |lix, call| {
             let comment = lix.create_thread_comment(call.read(CreateComment::take)?)?;

@@ -20,7 +20,7 @@ pub(super) struct Changes {
 impl Table for Changes {
     fn declaration(&self) -> String {
         "create table x(id text, entity_id text, schema_key text, schema_version text, file_id text, \
-         plugin_key text, created_at text, snapshot_content text)"
+         plugin_key text, created_at text, snapshot_content json text)"
             .to_owned()
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::entities::Shape;
 use super::layout::{Property, optional};
 use super::lookup::{self, join_keys};
-use super::values::{Kind, show, texts};
+use super::values::{self, Kind, show, texts};
 use super::view::alive;
 use crate::lix::Lix;
 use crate::lix::history::{DepthFilter, HistoryFilter, HistoryRow};
@@ -44,6 +44,8 @@ enum Column {
     RootCommitId,
     Depth,
     Property(usize),
+    /// Hidden: the JSON types of the properties.
+    Types,
 }
 
 /// `state_history`.
@@ -85,9 +87,11 @@ fn histories(
     others: &[(&str, Column)],
 ) -> Histories {
     let own = properties.iter().enumerate();
+    let types = values::are_typed(&properties).then(|| (Rc::from(values::TYPES), Column::Types));
     let columns = own
         .map(|(number, property)| (property.name.clone(), Column::Property(number)))
         .chain(others.iter().map(|(name, column)| (Rc::from(*name), *column)))
+        .chain(types)
         .collect();
     let layout = Layout { schema_key: Some(schema_key.clone()), properties, key, columns };
     Histories { lix: lix.clone(), layout: Rc::new(layout) }
@@ -122,11 +126,11 @@ impl Table for Histories {
                 let name = name.replace('"', "\"\"");
                 let declared = match column {
                     Column::Depth => " integer",
-                    Column::Property(number)
-                        if self.layout.properties[*number].kind != Kind::String =>
-                    {
-                        ""
+                    Column::Snapshot => " json text",
+                    Column::Property(number) => {
+                        values::declared_type(self.layout.properties[*number].kind)
                     }
+                    Column::Types => " text hidden",
                     _ => " text",
                 };
                 format!("\"{name}\"{declared}")
@@ -257,6 +261,10 @@ impl vtab::Rows for Rows {
                 if let Some(value) = content.get(&*self.layout.properties[number].name) {
                     show(value, out);
                 }
+            }
+            Column::Types => {
+                let content = self.content.get_or_init(|| json::object(change.snapshot.as_deref()));
+                out.text(&values::types(content, &self.layout.properties));
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use lix_engine_protocol::Result;
 use serde_json::{Map, Value};
 
 use super::key;
-use super::values::{Kind, show};
+use super::values::{self, Kind, show};
 use crate::lix::json::{self, Extracted};
 use crate::lix::state::StateRow;
 use crate::sqlite::vtab::Cell;
@@ -31,6 +31,8 @@ pub(super) enum Column {
     CommitId,
     /// A property of the content, by its number.
     Property(usize),
+    /// Hidden: the JSON types of the properties.
+    Types,
     /// The hidden primary key.
     Key,
 }
@@ -39,8 +41,9 @@ impl Column {
     fn declared_type(self, properties: &[Property]) -> &'static str {
         match self {
             Column::Untracked => " integer",
-            // Text without a type: what comes out of JSON is compared as it is.
-            Column::Property(number) if properties[number].kind != Kind::String => "",
+            Column::Snapshot => " json text",
+            Column::Property(number) => values::declared_type(properties[number].kind),
+            Column::Types => " text hidden",
             Column::Key => " text hidden not null primary key",
             _ => " text",
         }
@@ -63,7 +66,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The properties first, then the others, then the key if the table can be written.
+    /// The properties first, then the others, then their types if those are of use, then the key if
+    /// the table can be written.
     pub(super) fn new(
         properties: Vec<Property>,
         others: &[(&str, Column)],
@@ -77,6 +81,10 @@ impl Layout {
         for (name, column) in others {
             layout.names.push((*name).into());
             layout.columns.push(*column);
+        }
+        if values::are_typed(&properties) {
+            layout.names.push(values::TYPES.into());
+            layout.columns.push(Column::Types);
         }
         if is_writable {
             layout.names.push(KEY.into());
@@ -158,6 +166,7 @@ impl Layout {
                     }
                 }
             }
+            Column::Types => out.text(&values::types(row.content(), &self.properties)),
             Column::Key => out.text(&key::pack(&state.version_id, &state.key)),
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use lix_engine_protocol::{Error, Reason, Result};
 use serde_json::{Map, Number, Value};
 
+use super::layout::Property;
 use crate::lix::json;
 use crate::sqlite::Stored;
 use crate::sqlite::function::Owned;
@@ -15,8 +16,10 @@ use crate::sqlite::vtab::Cell;
 pub(super) enum Kind {
     /// A string or null: text stays text.
     String,
-    /// May be an object, an array or anything.
+    /// An object, an array or null: as text always JSON.
     Json,
+    /// May be an object or an array, and a string, too.
+    Any,
     Boolean,
     /// Numbers and whatever else.
     Other,
@@ -30,8 +33,10 @@ impl Kind {
         let only = |wanted: &str| {
             types.contains(&wanted) && types.iter().all(|name| *name == wanted || *name == "null")
         };
-        if types.is_empty() || types.contains(&"object") || types.contains(&"array") {
-            Kind::Json
+        let is_nested = |name: &&str| ["object", "array"].contains(name);
+        if types.is_empty() || types.iter().any(is_nested) {
+            let is_always = |name: &&str| is_nested(name) || *name == "null";
+            if !types.is_empty() && types.iter().all(is_always) { Kind::Json } else { Kind::Any }
         } else if only("string") {
             Kind::String
         } else if only("boolean") {
@@ -93,6 +98,40 @@ pub(super) fn show(value: &Value, out: &mut Cell<'_>) {
         Value::Array(_) | Value::Object(_) => out.text(&value.to_string()),
     }
 }
+
+/// What is lost of properties when SQL shows them, a letter each: whether text is a string or JSON,
+/// whether 1 is a number or true.
+pub(super) fn types(content: &Map<String, Value>, properties: &[Property]) -> String {
+    let letter = |property: &Property| match content.get(&*property.name) {
+        None | Some(Value::Null) => '0',
+        Some(Value::Bool(_)) => 'b',
+        Some(Value::Number(_)) => 'n',
+        Some(Value::String(_)) => 's',
+        Some(Value::Array(_) | Value::Object(_)) => 'j',
+    };
+    properties.iter().map(letter).collect()
+}
+
+/// The declared type of a property's column. What begins with `json` tells hosts which text is JSON:
+/// `json text` always, `json blob` unless it is a string. The second word keeps SQLite from
+/// converting what it compares.
+pub(super) fn declared_type(kind: Kind) -> &'static str {
+    match kind {
+        Kind::String => " text",
+        Kind::Json => " json text",
+        Kind::Any => " json blob",
+        // Text without a type: what comes out of JSON is compared as it is.
+        Kind::Boolean | Kind::Other => "",
+    }
+}
+
+/// Whether the types of a table's rows are of use.
+pub(super) fn are_typed(properties: &[Property]) -> bool {
+    properties.iter().any(|property| property.kind == Kind::Any)
+}
+
+/// The hidden column that shows them.
+pub(super) const TYPES: &str = "_types";
 
 /// A value as a text column takes it; NULL is none.
 pub(super) fn text(value: Stored<'_>) -> Result<Option<Rc<str>>> {
@@ -157,11 +196,11 @@ mod tests {
     #[test]
     fn kinds_follow_the_types() {
         let kind = |schema: Value| Kind::of(&schema);
-        assert_eq!(kind(json!({})), Kind::Json);
+        assert_eq!(kind(json!({})), Kind::Any);
         assert_eq!(kind(json!({"type": "string"})), Kind::String);
         assert_eq!(kind(json!({"type": ["string", "null"]})), Kind::String);
         assert_eq!(kind(json!({"anyOf": [{"type": "string"}, {"type": "null"}]})), Kind::String);
-        assert_eq!(kind(json!({"anyOf": [{"type": "string"}, {"type": "object"}]})), Kind::Json);
+        assert_eq!(kind(json!({"anyOf": [{"type": "string"}, {"type": "object"}]})), Kind::Any);
         assert_eq!(kind(json!({"type": "object", "nullable": true})), Kind::Json);
         assert_eq!(kind(json!({"type": ["array", "null"]})), Kind::Json);
         assert_eq!(kind(json!({"type": "boolean"})), Kind::Boolean);
@@ -172,7 +211,7 @@ mod tests {
     /// The table of the specification, and what it leaves open.
     #[test]
     fn sql_becomes_json() {
-        let any = |value| Kind::Json.json(value).unwrap();
+        let any = |value| Kind::Any.json(value).unwrap();
         assert_eq!(any(Stored::Text(b"hello")), json!("hello"));
         assert_eq!(any(Stored::Text(b"1")), json!(1));
         assert_eq!(any(Stored::Integer(1)), json!(1));
@@ -182,6 +221,7 @@ mod tests {
         assert_eq!(any(Stored::Text(b"")), json!(""));
         assert_eq!(any(Stored::Null), Value::Null);
         assert_eq!(any(Stored::Real(1.5)), json!(1.5));
+        assert_eq!(Kind::Json.json(Stored::Text(b"[1]")).unwrap(), json!([1]));
         assert!(Kind::Json.json(Stored::Blob(b"x")).is_err());
         assert!(Kind::Json.json(Stored::Text(b"\xff")).is_err());
         let string = |value| Kind::String.json(value).unwrap();
