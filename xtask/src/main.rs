@@ -17,6 +17,7 @@ mod glue;
 mod npm;
 mod properties;
 mod run;
+mod schema;
 mod serve;
 mod setup;
 mod sizes;
@@ -37,7 +38,8 @@ usage: cargo xtask COMMAND
 
   setup                       install what is missing: wasm target, clang, browsers, npm packages
   proto                       lint engine.proto, check its format, compare with the released image
-  codegen [--check]           TypeScript messages from engine.proto; --check only compares
+  codegen [--check]           TypeScript messages from engine.proto, the native engine's script that runs
+                              plugins; --check only compares
   tidy                        formatting, clippy, forbidden words
   wasm                        bindings/ts/src/wasm/ from crates/worker-wasm
   build-ts                    the npm package in bindings/ts, ready to pack
@@ -69,8 +71,8 @@ fn dispatch(args: &[&str]) -> Result<()> {
     match args {
         ["setup"] => setup::all(),
         ["proto"] => codegen::proto(),
-        ["codegen"] => codegen::typescript(codegen::Mode::Write),
-        ["codegen", "--check"] => codegen::typescript(codegen::Mode::Check),
+        ["codegen"] => codegen::all(codegen::Mode::Write),
+        ["codegen", "--check"] => codegen::all(codegen::Mode::Check),
         ["tidy"] => tidy::tidy(),
         ["wasm"] => wasm::build(),
         ["build-ts"] => npm::build_package(),

@@ -15,7 +15,7 @@ type Part = (&'static str, fn() -> Result<()>);
 const PARTS: [Part; 19] = [
     ("setup", setup::all),
     ("proto", codegen::proto),
-    ("codegen --check", || codegen::typescript(Mode::Check)),
+    ("codegen --check", || codegen::all(Mode::Check)),
     ("tidy", tidy::tidy),
     ("cargo test", cargo_test),
     ("contract crate", contract_crate),
