@@ -18,6 +18,7 @@ import {
   SaveRequestSchema, SaveResponseSchema, StorageKind, SuspendRequestSchema, SuspendResponseSchema, type InitResponse, type Request,
 } from "./gen/engine_pb.js"
 import { followPage } from "./lifecycle.js"
+import { OPENED } from "./opened.js"
 import { isPersisted } from "./persist.js"
 import { decodeRows, type Row } from "./rows.js"
 import { later } from "./schedule.js"
@@ -93,6 +94,7 @@ class Engine {
           this.#defaults = defaults
           this.#isStrict = options.durability === "strict"
           if (this.#phase === "opening") this.#phase = "ready"
+          OPENED.set(this, { isLix: result.schemaVersion !== undefined, events: options.events ?? [], commitDetail: options.commitDetail })
           this.#saves.opened(result.capabilities.persistence, options.path)
           if (result.capabilities.persistence === "opfs") this.#follow(options)
           this.#transport.allow(result.limits.maxInflight)

@@ -1,0 +1,14 @@
+/**
+ * What engines were opened with, for code of this package that takes over an open one.
+ */
+
+import type { InitOptions } from "./types.js"
+
+export interface Opened {
+  readonly isLix: boolean
+  readonly events: NonNullable<InitOptions["events"]>
+  readonly commitDetail: InitOptions["commitDetail"]
+}
+
+/** By engine; engines that are not of this package, and those that are not open, are absent. */
+export const OPENED = new WeakMap<object, Opened>()
