@@ -22,7 +22,7 @@ pub(crate) struct Database {
     pub(crate) cursors: Cursors,
     statements: LruCache<Box<str>, CompiledStatement>,
     /// The change control, if the database is a lix. Its statements hold on to the link, too.
-    lix: Option<Rc<Lix>>,
+    pub(crate) lix: Option<Rc<Lix>>,
     pub(crate) link: Rc<Link>,
     platform: Arc<dyn Platform>,
     image: SharedImage,
@@ -32,6 +32,8 @@ pub(crate) struct Database {
     pub(crate) spare_batch: Option<BatchBuilder>,
     /// The open transaction has changed the schema, so that its rollback changes it again.
     schema_may_revert: bool,
+    /// The newest transaction has changed what names mean.
+    schema_changed: bool,
 }
 
 /// A compiled statement and what is known of it for as long as the schema stands.
@@ -101,6 +103,7 @@ impl Database {
             seen_writes: 0,
             spare_batch: None,
             schema_may_revert: false,
+            schema_changed: false,
         })
     }
 
@@ -152,6 +155,8 @@ impl Database {
             let mut list = lix::events::List::new(detail, max_bytes);
             let listed = self.lix.as_ref().map_or(Ok(()), |lix| lix.list_changes(&mut list));
             list.finish(&mut event);
+            let unlisted = self.lix.as_ref().is_some_and(|lix| lix.take_unlisted());
+            event.any_read = unlisted || std::mem::take(&mut self.schema_changed);
             // The commit stands, whether or not it can be told what is in it.
             event.truncated |= listed.is_err();
         }
@@ -177,6 +182,7 @@ impl Database {
         let changed = (committed || is_alone) && writes != self.seen_writes;
         self.seen_writes = writes;
         self.commit_seq += u64::from(changed);
+        self.schema_changed &= changed;
         if changed {
             self.store_ids();
         }
@@ -250,6 +256,7 @@ impl Database {
             self.statements.clear();
         }
         self.schema_may_revert |= changes_schema && self.link.in_transaction();
+        self.schema_changed |= changes_schema;
     }
 
     /// Puts a statement back, ready for its next use.
@@ -310,7 +317,7 @@ fn source_bytes<const N: usize>(source: &dyn Attachment, offset: u64) -> [u8; N]
 }
 
 /// Where something other than white space, comments and semicolons begins.
-fn start_of_more(text: &str) -> Option<usize> {
+pub(crate) fn start_of_more(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {

@@ -37,8 +37,35 @@ impl Database {
         request: ExecRequest,
         around: &Surroundings<'_>,
     ) -> Result<ExecOutcome> {
+        let Some(lix) = self.lix.clone().filter(|_| request.report_reads) else {
+            return self.exec_statement(request, around);
+        };
+        lix.start_reads();
+        let result = self.exec_statement(request, around);
+        // What a cursor has still to read, nobody knows yet.
+        if result.as_ref().is_ok_and(|outcome| outcome.meta.cursor.is_some()) {
+            lix.note_any_commit();
+        }
+        let reads = lix.take_reads();
+        result.map(|mut outcome| {
+            outcome.meta.reads = Some(reads);
+            outcome
+        })
+    }
+
+    fn exec_statement(
+        &mut self,
+        request: ExecRequest,
+        around: &Surroundings<'_>,
+    ) -> Result<ExecOutcome> {
         check(&request, around.limits)?;
         let mut compiled = self.take_statement(&request.sql)?;
+        if request.report_reads
+            && let Some(lix) = &self.lix
+            && (compiled.statement.writes() || compiled.statement.reads_elsewhere())
+        {
+            lix.note_any_commit();
+        }
         let had_transaction = self.link.in_transaction();
         let schema_before = match self.cursors.len() > 0 && compiled.statement.changes_schema() {
             true => self.schema_versions(),

@@ -23,6 +23,7 @@ mod migrate;
 pub(crate) mod open;
 mod plugin_query;
 pub(crate) mod procedures;
+pub(crate) mod reads;
 pub(crate) mod rebuild;
 pub(crate) mod schemas;
 pub(crate) mod sql;
@@ -71,11 +72,15 @@ pub(crate) struct Lix {
     scans: RefCell<Vec<Weak<RefCell<ScanInner>>>>,
     /// Commits that this transaction sealed, for whoever listens.
     pub(crate) sealed: RefCell<Vec<i64>>,
+    /// Commits that became tips without being sealed: checkpoints. Likewise.
+    advanced: RefCell<Vec<i64>>,
     /// Untracked rows that this transaction wrote or removed, likewise.
     pub(crate) touched: RefCell<Touched>,
     pub(crate) wants_events: Cell<bool>,
     /// What the shell lends to look into files; none: all files are unknown.
     pub(crate) plugins: RefCell<Option<Rc<dyn Plugins>>>,
+    /// What the running statement reads, if somebody wants to know.
+    reads: reads::Reads,
     /// SQLite will ask for a seal before it commits.
     has_joined: Cell<bool>,
     /// What is in memory of stored schemas and modes may have been taken back.
@@ -110,9 +115,11 @@ impl Lix {
             last_commit: RefCell::default(),
             scans: RefCell::default(),
             sealed: RefCell::default(),
+            advanced: RefCell::default(),
             touched: RefCell::default(),
             wants_events: Cell::new(false),
             plugins: RefCell::default(),
+            reads: reads::Reads::default(),
             has_joined: Cell::new(false),
             is_stale: Cell::new(false),
         })
@@ -269,6 +276,8 @@ impl Transaction for Sealer {
             lix.touched.borrow_mut().marks.clear();
             if !lix.wants_events.get() {
                 lix.sealed.borrow_mut().clear();
+                lix.advanced.borrow_mut().clear();
+                lix.take_unlisted();
             }
         }
     }
@@ -277,6 +286,8 @@ impl Transaction for Sealer {
         if let Some(lix) = self.0.upgrade() {
             lix.has_joined.set(false);
             lix.sealed.borrow_mut().clear();
+            lix.advanced.borrow_mut().clear();
+            lix.take_unlisted();
             lix.touched.take();
             lix.ids.note_lost();
             lix.forget();

@@ -40,6 +40,8 @@ struct Hooks {
     traits: Cell<u32>,
     /// Database and table of the statement's own INSERT, UPDATE or DELETE, collected likewise.
     target: RefCell<Option<Target>>,
+    /// What a user's statement reads from, collected likewise.
+    sources: RefCell<Vec<Source>>,
     committed: Cell<bool>,
     /// A virtual table refused a commit.
     refused_commit: Cell<bool>,
@@ -51,6 +53,8 @@ struct Hooks {
     timed_out: Cell<bool>,
     /// How many of the engine's own statements are being prepared or stepped.
     inside: Cell<u32>,
+    /// What is prepared may read and do nothing else, unless it is the engine's own.
+    only_reads: Cell<bool>,
     /// Names of registered virtual tables, in lower case.
     tables: RefCell<HashSet<Box<[u8]>>>,
     callbacks: Callbacks,
@@ -68,6 +72,25 @@ impl Drop for Inside<'_> {
     fn drop(&mut self) {
         let hooks = &self.link.hooks;
         hooks.inside.set(hooks.inside.get() - 1);
+        hooks.traits.set(self.traits);
+        hooks.target.replace(self.target.take());
+    }
+}
+
+/// While it lives, statements are somebody's who may only read, also in the middle of others.
+pub(crate) struct Reading<'a> {
+    link: &'a Link,
+    inside: u32,
+    only_reads: bool,
+    traits: u32,
+    target: Option<Target>,
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        let hooks = &self.link.hooks;
+        hooks.inside.set(self.inside);
+        hooks.only_reads.set(self.only_reads);
         hooks.traits.set(self.traits);
         hooks.target.replace(self.target.take());
     }
@@ -99,6 +122,7 @@ impl Link {
             platform,
             traits: Cell::new(0),
             target: RefCell::new(None),
+            sources: RefCell::default(),
             committed: Cell::new(false),
             refused_commit: Cell::new(false),
             watched: RefCell::new(None),
@@ -106,6 +130,7 @@ impl Link {
             deadline_ms: Cell::new(0),
             timed_out: Cell::new(false),
             inside: Cell::new(0),
+            only_reads: Cell::new(false),
             tables: RefCell::default(),
             callbacks: Callbacks::default(),
         });
@@ -154,6 +179,18 @@ impl Link {
         let hooks = &self.hooks;
         hooks.inside.set(hooks.inside.get() + 1);
         Inside { link: self, traits: hooks.traits.get(), target: hooks.target.take() }
+    }
+
+    /// Refuses whatever is more than reading, until the guard is dropped.
+    pub(crate) fn reading(&self) -> Reading<'_> {
+        let hooks = &self.hooks;
+        Reading {
+            link: self,
+            inside: hooks.inside.replace(0),
+            only_reads: hooks.only_reads.replace(true),
+            traits: hooks.traits.get(),
+            target: hooks.target.take(),
+        }
     }
 
     /// Runs SQL of the engine's own.
@@ -221,9 +258,24 @@ impl Link {
         self.hooks.tables.borrow().contains(&*name) && !self.is_table(target)
     }
 
+    /// Whether what is read is a table of the engine's, or one that only takes its arguments apart.
+    fn is_ours(&self, Source { database, table }: &Source) -> bool {
+        let name = table.to_bytes().to_ascii_lowercase();
+        let is_known = PURE_TABLES.contains(&&*name) || self.hooks.tables.borrow().contains(&*name);
+        is_known
+            && database.as_ref().is_none_or(|database| database.to_bytes() == b"main")
+            && !self.has_table(database.as_deref(), table)
+    }
+
     /// Whether a name means a table in the schema (and not a view).
     fn is_table(&self, Target { database, table }: &Target) -> bool {
-        let (database, table) = (database.as_ptr(), table.as_ptr());
+        self.has_table(Some(database), table)
+    }
+
+    /// Without a database: in any.
+    fn has_table(&self, database: Option<&CStr>, table: &CStr) -> bool {
+        let database = database.map_or(std::ptr::null(), CStr::as_ptr);
+        let table = table.as_ptr();
         let (none, nothing) = (std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: the connection is open, the names live through the call; everything else may be
         // null, which asks about the table alone.
@@ -287,6 +339,19 @@ impl Hooks {
         is_ours.then(|| Error::new(Reason::ReadOnly, message).subject(table))
     }
 
+    /// The statement that is prepared reads from a table or view.
+    fn note_source(&self, table: &[u8], database: Option<&CStr>) {
+        let mut sources = self.sources.borrow_mut();
+        let is_same = |source: &Source| {
+            source.table.to_bytes() == table && source.database.as_deref() == database
+        };
+        // Column by column, so that most of the time it is the last one.
+        if !sources.iter().rev().any(is_same) {
+            let table = CString::new(table).unwrap_or_default();
+            sources.push(Source { database: database.map(CStr::to_owned), table });
+        }
+    }
+
     /// Rows changed by any statement.
     fn total_changes(&self) -> u64 {
         // SAFETY: here and below, the connection is open.
@@ -318,9 +383,17 @@ pub(crate) struct Statement {
     link: Rc<Link>,
     traits: u32,
     target: Option<Target>,
+    sources: Vec<Source>,
     is_virtual: bool,
     /// Parameters (from 1) whose values SQLite holds by pointer.
     held: Vec<c_int>,
+}
+
+/// What a statement reads from.
+struct Source {
+    /// None: SQLite does not say.
+    database: Option<CString>,
+    table: CString,
 }
 
 /// What a statement writes to.
@@ -340,6 +413,11 @@ impl Statement {
             let mut tail: *const c_char = std::ptr::null();
             link.hooks.traits.set(0);
             link.hooks.target.take();
+            // The engine's own statement, in the middle of a user's, does not touch what is collected.
+            let is_own = link.hooks.inside.get() > 0;
+            if !is_own {
+                link.hooks.sources.take();
+            }
             let length = c_int::try_from(text.len()).expect("max_sql_bytes is far below 2 GiB");
             // SAFETY: the text is valid for its length; SQLite copies what it keeps.
             let code = unsafe {
@@ -361,12 +439,14 @@ impl Statement {
             if !raw.is_null() {
                 let traits = link.hooks.traits.get();
                 let target = link.hooks.target.take();
+                let sources = if is_own { Vec::new() } else { link.hooks.sources.take() };
                 let is_virtual = target.as_ref().is_some_and(|target| link.is_virtual(target));
                 let statement = Statement {
                     raw,
                     link: link.clone(),
                     traits,
                     target,
+                    sources,
                     is_virtual,
                     held: Vec::new(),
                 };
@@ -397,6 +477,16 @@ impl Statement {
     /// It can change the database, by itself or by what it calls.
     pub(crate) fn writes(&self) -> bool {
         !self.is_read_only() || self.calls_procedure()
+    }
+
+    /// Its rows depend on something that is not in a table of the engine's: on a table or view of the
+    /// user's, on the schema, on the connection.
+    pub(crate) fn reads_elsewhere(&self) -> bool {
+        // SAFETY: as above.
+        let explains = unsafe { ffi::sqlite3_stmt_isexplain(self.raw) } != 0;
+        explains
+            || self.traits & READS_ELSEWHERE != 0
+            || self.sources.iter().any(|source| !self.link.is_ours(source))
     }
 
     /// It is an INSERT, UPDATE or DELETE of a virtual table that the engine registered.
@@ -644,6 +734,15 @@ unsafe extern "C" fn authorize(
         let bytes = |name: *const c_char| text(name).map(CStr::to_bytes);
         (&*context.cast::<Hooks>(), bytes(first), bytes(second), text(database))
     };
+    let reads = matches!(
+        action,
+        ffi::SQLITE_SELECT | ffi::SQLITE_READ | ffi::SQLITE_FUNCTION | ffi::SQLITE_RECURSIVE
+    );
+    if hooks.only_reads.get() && hooks.inside.get() == 0 && !reads {
+        let refusal = Error::new(Reason::ReadOnly, "only reading is allowed here");
+        hooks.expect_failure("not authorized".into(), refusal);
+        return ffi::SQLITE_DENY;
+    }
     let is_top_level = accessor.is_null();
     let is_write = matches!(action, ffi::SQLITE_INSERT | ffi::SQLITE_UPDATE | ffi::SQLITE_DELETE);
     if is_write
@@ -654,6 +753,12 @@ unsafe extern "C" fn authorize(
             database: database.to_owned(),
             table: CString::new(table).unwrap_or_default(),
         });
+    }
+    if action == ffi::SQLITE_READ {
+        if let (0, Some(table)) = (hooks.inside.get(), first) {
+            hooks.note_source(table, database);
+        }
+        return ffi::SQLITE_OK;
     }
     if hooks.inside.get() == 0
         && let Some(table) = written_table(action, first, second, database)
@@ -670,7 +775,12 @@ unsafe extern "C" fn authorize(
             _ => 0,
         },
         ffi::SQLITE_FUNCTION => match second {
-            Some(name) if name.eq_ignore_ascii_case(b"last_insert_rowid") => READS_LAST_ROWID,
+            Some(name) if name.eq_ignore_ascii_case(b"last_insert_rowid") => {
+                READS_LAST_ROWID | READS_ELSEWHERE
+            }
+            Some(name) if OF_CONNECTION.iter().any(|own| name.eq_ignore_ascii_case(own)) => {
+                READS_ELSEWHERE
+            }
             _ => 0,
         },
         ffi::SQLITE_TRANSACTION | ffi::SQLITE_SAVEPOINT => match first {
@@ -697,9 +807,9 @@ unsafe extern "C" fn authorize(
             {
                 return ffi::SQLITE_IGNORE;
             }
-            (Some(name), _) if name.eq_ignore_ascii_case(b"optimize") => DISTURBS,
-            (_, Some(_)) => SETS,
-            _ => 0,
+            (Some(name), _) if name.eq_ignore_ascii_case(b"optimize") => DISTURBS | READS_ELSEWHERE,
+            (_, Some(_)) => SETS | READS_ELSEWHERE,
+            _ => READS_ELSEWHERE,
         },
         ffi::SQLITE_DETACH => DISTURBS | CHANGES_SCHEMA,
         _ => 0,
@@ -826,6 +936,14 @@ const SETS: u32 = 1 << 6;
 /// It reads a virtual table that writes when it is read.
 const CALLS_PROCEDURE: u32 = 1 << 7;
 const ALTERS: u32 = 1 << 8;
+/// Its rows depend on what is in no table.
+const READS_ELSEWHERE: u32 = 1 << 9;
+
+/// Functions that tell of the connection, besides `last_insert_rowid`.
+const OF_CONNECTION: [&[u8]; 2] = [b"changes", b"total_changes"];
+
+/// SQLite's tables whose rows follow from their arguments.
+const PURE_TABLES: [&[u8]; 4] = [b"json_each", b"json_tree", b"jsonb_each", b"jsonb_tree"];
 
 const RESERVED: &[u8] = b"_lix_";
 

@@ -865,22 +865,29 @@ export declare const ExecResponseSchema: GenMessage<ExecResponse>;
  * What a result depends on: the same statement, run again after commits that touch nothing of this, gives the same
  * rows, unless it asks for the time, for chance or for a new id.
  *
- * [reads.sound] No commit whose event rows match none of the reads changes the result. [reads.narrow] A statement that
- * reads one entity by its key depends on no commit that touches only other entities of the schema in tables of the
- * state.
+ * [reads.sound] No commit whose event rows match none of the reads changes the result, unless the event has any_read
+ * or truncated set. [reads.narrow] A statement that reads one entity by its key depends on no commit that touches only
+ * other entities of the schema in tables of the state.
+ * [reads.uncommitted] Inside a transaction a statement reads what is not committed yet. The event of the commit lists
+ * all that the transaction wrote; a rollback sends no event, and changes whatever was read since it began.
  *
  * @generated from message lix.engine.v1.ReadSet
  */
 export declare type ReadSet = Message<"lix.engine.v1.ReadSet"> & {
   /**
-   * Any commit at all may change the result: it reads tables of the user's own, the log, or history.
+   * Any commit at all may change the result: it reads tables or views of the user's own, the schema, a PRAGMA, the log,
+   * history or a diff.
+   *
+   * [reads.any-commit] Also for statements that write, for EXPLAIN, and where the answer opened a cursor: what that has
+   * still to read is not known yet. reads is empty then.
    *
    * @generated from field: bool any_commit = 1;
    */
   anyCommit: boolean;
 
   /**
-   * What was read of the state; each once.
+   * What was read of the state; each once, and none that another one covers. An engine may widen them: more than a few
+   * hundred entities of a schema are any.
    *
    * @generated from field: repeated lix.engine.v1.Read reads = 2;
    */
@@ -896,6 +903,11 @@ export declare const ReadSetSchema: GenMessage<ReadSet>;
 /**
  * A part of the state, by the columns of CommitEvent. An empty field means any value; a row matches if all others are
  * equal to its columns.
+ *
+ * [reads.levels] A row that a version inherits is a read of each version from which it could come, and of the
+ * descriptors (lix_version_descriptor) that say which these are; what the active version decides is a read of
+ * lix_active_version. [reads.derived] Rows that follow from commits (change sets, elements, edges, authors) are a read of
+ * lix_commit.
  *
  * @generated from message lix.engine.v1.Read
  */
@@ -2162,6 +2174,18 @@ export declare type CommitEvent = Message<"lix.engine.v1.CommitEvent"> & {
    * @generated from field: bool truncated = 4;
    */
   truncated: boolean;
+
+  /**
+   * With KEYS and VALUES: it may change any result, whatever the statement's ReadSet says.
+   *
+   * [event.commit-any-read] Set when a commit changes what statements find and no row says so: names in SQL mean
+   * something else (tables, views, indexes and triggers of the user's were created, altered or dropped), everything was
+   * computed again, the line of a version begins elsewhere although its descriptor is the same, or an entity is the
+   * first of its schema whose id is not its primary key. Rare.
+   *
+   * @generated from field: bool any_read = 5;
+   */
+  anyRead: boolean;
 };
 
 /**

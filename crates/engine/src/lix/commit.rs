@@ -110,6 +110,7 @@ impl Lix {
         let id = self.ids.uuid_v7();
         let created_at = self.ids.timestamp();
         self.move_tip(version_id, &commit_id.into(), no, &id, &created_at)?;
+        self.advanced.borrow_mut().push(no);
         self.checkpointed(version_id, no)
     }
 

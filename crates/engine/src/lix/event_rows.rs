@@ -29,6 +29,7 @@ impl Lix {
     /// Lists what was written since the last call, if somebody listens. To be called after a commit.
     pub(crate) fn list_changes(&self, list: &mut List) -> Result<()> {
         let sealed = self.sealed.take();
+        let advanced = self.advanced.take();
         let touched = self.touched.take();
         if !self.wants_events.get() {
             return Ok(());
@@ -57,6 +58,11 @@ impl Lix {
         }
         for commit in &commits {
             self.tip_rows(commit, list)?;
+        }
+        for no in last_of_each(&advanced) {
+            if let Some(checkpoint) = self.sealed_commit(*no)? {
+                self.tip_rows(&checkpoint, list)?;
+            }
         }
         for commit in &commits {
             self.edge_rows(commit, list)?;

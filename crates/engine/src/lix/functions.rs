@@ -5,6 +5,7 @@ use std::rc::{Rc, Weak};
 use lix_engine_protocol::{Error, Reason, Result};
 use serde_json::{Map, Value};
 
+use super::reads::Read;
 use super::schemas::Schema;
 use super::state::Key;
 use super::validation::Target;
@@ -22,7 +23,7 @@ pub(crate) fn register(lix: &Rc<Lix>, link: &Link) -> Result<()> {
         ("human_id", |lix| Ok(lix.ids.human_id().into())),
         ("lix_random", |lix| Ok(lix.ids.random().into())),
         ("lix_next_sequence_number", |lix| Ok(lix.ids.next_sequence_number()?.into())),
-        ("lix_is_deterministic", |lix| Ok(lix.ids.is_deterministic().into())),
+        ("lix_is_deterministic", is_deterministic),
         ("lix_active_version_id", |lix| Ok(lix.active_version_id()?.into())),
     ];
     for (name, draw) in draws {
@@ -65,6 +66,13 @@ fn with(
     })
 }
 
+/// The key value that says so may lie in any version.
+fn is_deterministic(lix: &Lix) -> Result<Owned> {
+    let (schema_key, entity_id) = ("lix_key_value", "lix_deterministic_mode");
+    lix.note_read(Read { schema_key, version_id: "", file_id: LIX_FILE, entity_id });
+    Ok(lix.ids.is_deterministic().into())
+}
+
 fn length(argument: Option<&Stored<'_>>) -> Result<Option<usize>> {
     match argument {
         None | Some(Stored::Null) => Ok(None),
@@ -104,6 +112,8 @@ fn validate_snapshot(lix: &Rc<Lix>, arguments: &[Stored<'_>]) -> Result<Owned> {
         .filter(|id| !id.is_empty())
         .map(Rc::from)
         .ok_or_else(|| Error::new(Reason::Validation, "version_id is required"))?;
+    // It looks for whatever the row would clash with or refer to.
+    lix.note_any_commit();
     lix.known_version(&version_id)?;
     let schema = Schema::compile(&schema_document(schema)?)?;
     let kind = match text(operation).as_deref() {

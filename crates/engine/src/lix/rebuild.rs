@@ -23,6 +23,7 @@ impl Lix {
     /// Computes all tables but `_lix_change` and `_lix_untracked` again. Nothing may be pending.
     pub(crate) fn rebuild(self: &Rc<Self>) -> Result<()> {
         self.drain_scans()?;
+        self.note_unlisted();
         for empty in EMPTY {
             self.sql.run(empty, &[])?;
         }

@@ -131,6 +131,7 @@ impl Lix {
     /// What decides about a key in a version: a row or a tombstone, at whatever level.
     pub(crate) fn find(&self, version_id: &str, key: &Key) -> Result<Option<StateRow>> {
         let levels = self.levels(version_id)?;
+        self.note_levels(version_id, &levels)?;
         for (depth, level) in levels.iter().enumerate() {
             if let Some(row) = self.find_in_level(version_id, depth, level, key)? {
                 return Ok(Some(row));
@@ -141,7 +142,9 @@ impl Lix {
 
     /// The row or tombstone that a version holds itself.
     pub(crate) fn find_own(&self, version_id: &str, key: &Key) -> Result<Option<StateRow>> {
-        match self.levels(version_id)?.first() {
+        let levels = self.levels(version_id)?;
+        self.note_levels(version_id, &levels)?;
+        match levels.first() {
             Some(level) => self.find_in_level(version_id, 0, level, key),
             None => Ok(None),
         }
@@ -213,6 +216,7 @@ impl Lix {
 
     /// All rows that match.
     pub(crate) fn scan(self: &Rc<Self>, filter: Filter) -> Result<Scan> {
+        self.note_filter(&filter)?;
         let viewers: VecDeque<Rc<str>> = match &filter.viewers {
             Viewers::All => self.all_versions()?.iter().map(|version| version.id.clone()).collect(),
             Viewers::These(ids) => distinct(ids).into(),
@@ -260,6 +264,7 @@ impl Lix {
         level: &Level,
         key: &Key,
     ) -> Result<Option<StateRow>> {
+        self.note_key(&level.version_id, key);
         let inherited_from = (depth > 0).then(|| level.version_id.clone());
         let viewer: Rc<str> = if depth == 0 { level.version_id.clone() } else { Rc::from(viewer) };
         if self.has_untracked(&level.version_id, &key.schema_key)? {

@@ -451,6 +451,15 @@ impl Lix {
         Ok(found)
     }
 
+    /// Whether entities of a schema are looked up by these properties; if they are its primary key,
+    /// because some of them have other ids.
+    pub(crate) fn has_lookups(&self, schema_key: &str, properties: &[Rc<str>]) -> Result<bool> {
+        let sql = "select 1 from _lix_lookup where schema_key = ?1 and properties = ?2";
+        let properties = names(properties);
+        let params = [Bound::Text(schema_key), Bound::Text(&properties)];
+        Ok(self.sql.first(sql, &params, |_| ())?.is_some())
+    }
+
     /// Keys that hold, or once held, values in properties that are looked up.
     pub(crate) fn lookup(
         &self,
@@ -507,6 +516,10 @@ impl Lix {
             && !values.is_empty()
             && joined(&values) != key.entity_id
         {
+            // From here on, looking up a primary key finds more than the entity that is called so.
+            if !self.has_lookups(&key.schema_key, &schema.primary_key)? {
+                self.note_unlisted();
+            }
             put(&schema.primary_key, &values)?;
             self.odd_ids.borrow_mut().insert(key.schema_key.clone(), true);
         }

@@ -9,6 +9,7 @@ use lix_engine_protocol::{Error, Reason, Result};
 use serde_json::Value;
 
 use super::json;
+use super::reads::Read;
 use super::state::Key;
 use super::{GLOBAL, LIX_FILE, Lix};
 use crate::sqlite::Bound;
@@ -93,9 +94,11 @@ impl Lix {
     /// The id of the active version; none: no version is active.
     pub(crate) fn active_version_id(&self) -> Result<Option<Rc<str>>> {
         if let Some(active) = &*self.known.active.borrow() {
+            let (schema_key, entity_id) = ACTIVE_VERSION;
+            self.note_read(Read { schema_key, version_id: GLOBAL, file_id: LIX_FILE, entity_id });
             return Ok(active.clone());
         }
-        let key = Key::own("lix_active_version", "active");
+        let key = Key::own(ACTIVE_VERSION.0, ACTIVE_VERSION.1);
         let active = match self.get(GLOBAL, &key)? {
             Some(row) => {
                 let snapshot = json::object(row.snapshot.as_deref());
@@ -274,6 +277,9 @@ impl Key {
         }
     }
 }
+
+/// The entity that says which version is active: its schema and its id.
+const ACTIVE_VERSION: (&str, &str) = ("lix_active_version", "active");
 
 pub(crate) fn unknown_version(id: &str) -> Error {
     Error::new(Reason::VersionUnknown, format!("Version with id '{id}' does not exist")).subject(id)

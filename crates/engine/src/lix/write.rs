@@ -287,6 +287,12 @@ impl Lix {
         let Some(no) = self.commit_no(commit_id)? else {
             return refuse(format!("Commit with id '{commit_id}' does not exist"));
         };
+        // The descriptor of a new version is in the same event.
+        let descriptor = self.own(GLOBAL, &Key::own("lix_version_descriptor", id))?;
+        let pending = self.pending(GLOBAL)?;
+        if descriptor.is_none_or(|own| Some(own.commit_no) != pending) {
+            self.note_unlisted();
+        }
         // What a deleted version of the same id held is not what this one begins with.
         self.clear_line(id)?;
         self.sql.run("delete from _lix_untracked where version_id = ?1", &[Bound::Text(id)])?;

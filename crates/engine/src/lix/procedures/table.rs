@@ -112,6 +112,7 @@ impl Rows for ProcedureRows {
         if self.procedure.writes {
             lix.before_writing()?;
         }
+        lix.note_any_commit();
         self.rows = (self.procedure.run)(&lix, call)?.into_iter();
         self.no = 0;
         self.next()

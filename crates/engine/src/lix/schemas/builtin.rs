@@ -39,7 +39,6 @@ pub(crate) enum Default {
 
 impl Builtin {
     /// The one with this schema key.
-    #[cfg(test)]
     pub(crate) fn find(key: &str) -> Option<&'static Builtin> {
         ALL.iter().find(|builtin| builtin.key == key)
     }

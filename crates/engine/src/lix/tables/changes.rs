@@ -139,6 +139,7 @@ struct Row {
 impl vtab::Rows for Rows {
     fn filter(&mut self, plan: &str, arguments: &[Argument<'_>]) -> Result<()> {
         let lix = alive(&self.lix)?;
+        lix.note_any_commit();
         let (mut ids, mut entities, mut schemas, mut files) = (None, None, None, None);
         for (name, argument) in plan.split_ascii_whitespace().zip(arguments) {
             let texts = texts(argument.values()?);

@@ -192,6 +192,7 @@ struct Rows {
 impl vtab::Rows for Rows {
     fn filter(&mut self, plan: &str, arguments: &[Argument<'_>]) -> Result<()> {
         let lix = alive(&self.lix)?;
+        lix.note_any_commit();
         let mut filter = HistoryFilter {
             schema_keys: self.layout.schema_key.clone().map(|key| vec![key]),
             ..HistoryFilter::default()

@@ -9,6 +9,8 @@ use serde_json::Value;
 use super::key;
 use super::layout::{Column, Layout, Row};
 use super::lookup::{self, Facts, Term, Wanted, join_keys};
+use crate::lix::reads::Read;
+use crate::lix::schemas::builtin::Builtin;
 use crate::lix::state::{Filter, Key, Scan, Viewers};
 use crate::lix::write::{Write, WriteKind};
 use crate::lix::{GLOBAL, Lix};
@@ -173,13 +175,18 @@ impl vtab::Rows for Rows {
             tombstones: self.tombstones,
             ..Filter::default()
         };
+        let mut by_key = false;
         if wanted.get(Term::Entity).is_none()
             && let Some(schema_key) = &self.schema_key
             && let Some(key) = wanted.key(&self.key)
         {
             filter.entity_ids = self.entity_ids(&lix, schema_key, &key)?;
+            by_key = true;
         }
         wanted.narrow(&mut filter, &self.layout);
+        if lix.notes_reads() {
+            self.note(&lix, &filter, by_key)?;
+        }
         if let Some((version_id, key)) = one_key(&filter) {
             self.row = lix.get(&version_id, &key)?.map(Row::new);
             return Ok(());
@@ -209,6 +216,25 @@ impl vtab::Rows for Rows {
 }
 
 impl Rows {
+    /// Notes what rows depend on besides themselves.
+    fn note(&self, lix: &Lix, filter: &Filter, by_key: bool) -> Result<()> {
+        let Some(schema_key) = &self.schema_key else { return Ok(()) };
+        if Builtin::find(schema_key).is_none() {
+            // Another version of the schema gives the table other columns.
+            lix.note_read(Read { schema_key: "lix_stored_schema", ..Read::default() });
+        }
+        // Where some entities have other ids than their primary keys, any entity may come to have a
+        // key; where none has, the event of the first one says so.
+        if by_key && lix.has_lookups(schema_key, &self.key_names())? {
+            lix.note_filter(&Filter { entity_ids: None, ..filter.clone() })?;
+        }
+        Ok(())
+    }
+
+    fn key_names(&self) -> Vec<Rc<str>> {
+        self.key.iter().map(|part| self.layout.properties[*part].name.clone()).collect()
+    }
+
     /// The entities that may have one of these primary keys; none: any.
     fn entity_ids(
         &self,
@@ -218,8 +244,7 @@ impl Rows {
     ) -> Result<Option<Vec<Rc<str>>>> {
         let Some(mut ids) = join_keys(key) else { return Ok(None) };
         // Entities that were written through `state` may have whatever id.
-        let names: Vec<Rc<str>> =
-            self.key.iter().map(|part| self.layout.properties[*part].name.clone()).collect();
+        let names = self.key_names();
         let mut values: Vec<Vec<Value>> = vec![vec![]];
         for texts in key {
             let longer = values.iter().flat_map(|value| {
