@@ -23,6 +23,7 @@
 //! ```
 
 mod autosave;
+mod base64;
 mod cursor;
 mod database;
 mod exec;

@@ -7,6 +7,7 @@
 
 mod callback;
 pub(crate) mod function;
+pub(crate) mod glob;
 #[cfg(test)]
 mod tests;
 pub(crate) mod vtab;
