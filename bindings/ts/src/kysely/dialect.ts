@@ -9,6 +9,11 @@ export type LixDialectEngine = Pick<LixEngine, "exec"> & Partial<Pick<LixEngine,
 export interface LixDialectConfig {
   /** An engine that is open, or a function that opens one when the first query needs it. */
   engine: LixDialectEngine | (() => Promise<LixDialectEngine>)
+  /**
+   * Columns that a lix declares to be JSON (`snapshot_content`, `metadata`, …) come as values instead of text. Where a
+   * column may hold strings as well, one that is the JSON of an object or array is taken for that. Default: false.
+   */
+  parseJson?: boolean | undefined
 }
 
 /**

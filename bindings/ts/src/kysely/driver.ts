@@ -6,8 +6,10 @@
  */
 
 import { CompiledQuery, createQueryId, IdentifierNode, RawNode, type DatabaseConnection, type Driver, type QueryCompiler, type QueryResult, type TransactionSettings } from "kysely"
-import type { ExecOptions, ExecResult, SessionState } from "../types.js"
+import type { ColumnBatch } from "../columns.js"
+import type { ExecOptions, ExecResult, RowObject, SessionState } from "../types.js"
 import type { LixDialectConfig, LixDialectEngine } from "./dialect.js"
+import { parseJson } from "./json.js"
 
 export class LixDriver implements Driver {
   readonly #config: LixDialectConfig
@@ -26,7 +28,7 @@ export class LixDriver implements Driver {
 
   async acquireConnection(): Promise<DatabaseConnection> {
     const release = await this.#lock!.acquire()
-    const connection = new LixConnection(this.#engine!, release)
+    const connection = new LixConnection(this.#engine!, release, this.#config.parseJson === true)
     // After a rollback that failed: the next owner must not find itself in a stranger's transaction.
     if (this.#lock!.leftOpen) await this.rollbackTransaction(connection).catch(() => {})
     return connection
@@ -83,12 +85,14 @@ export class LixDriver implements Driver {
 class LixConnection implements DatabaseConnection {
   readonly #engine: LixDialectEngine
   readonly release: () => void
+  readonly #parsesJson: boolean
   /** The session after this connection's last statement, failed ones included. */
   state: SessionState | undefined
 
-  constructor(engine: LixDialectEngine, release: () => void) {
+  constructor(engine: LixDialectEngine, release: () => void, parsesJson: boolean) {
     this.#engine = engine
     this.release = release
+    this.#parsesJson = parsesJson
   }
 
   async executeQuery<Row>(query: CompiledQuery, options?: Pick<ExecOptions, "signal">): Promise<QueryResult<Row>> {
@@ -100,9 +104,9 @@ class LixConnection implements DatabaseConnection {
       throw error
     }
     this.state = result.state
-    const { rows, changes, lastInsertRowid } = result
+    const { rows, columns, changes, lastInsertRowid } = result
     return {
-      rows,
+      rows: this.#parsesJson ? parseJson(rows, columns) : rows,
       ...(changes !== undefined && { numAffectedRows: BigInt(changes) }),
       ...(lastInsertRowid !== undefined && { insertId: BigInt(lastInsertRowid) }),
     }
@@ -116,8 +120,15 @@ class LixConnection implements DatabaseConnection {
       yield await this.executeQuery<Row>(query, options)
       return
     }
-    const stream = this.#engine.stream<Row>(query.sql, query.parameters, { ...execOptions(options), ...(chunkSize > 0 && { batchRows: chunkSize }) })
-    for await (const rows of stream.batches()) yield { rows }
+    const settings = { ...execOptions(options), ...(chunkSize > 0 && { batchRows: chunkSize }) }
+    if (!this.#parsesJson) {
+      for await (const rows of this.#engine.stream<Row>(query.sql, query.parameters, settings).batches()) yield { rows }
+      return
+    }
+    // Only batches by column say how the columns are declared.
+    for await (const batch of this.#engine.stream(query.sql, query.parameters, { ...settings, rowMode: "columns" }).batches()) {
+      if (batch.rowCount > 0) yield { rows: parseJson(rowsOf(batch) as Row[], batch.columns) }
+    }
   }
 }
 
@@ -140,6 +151,34 @@ function lockOf(engine: LixDialectEngine): Lock {
   const lock = LOCKS.get(engine) ?? new Lock()
   LOCKS.set(engine, lock)
   return lock
+}
+
+/**
+ * Runs a call of the engine's while no transaction of a Kysely is open, and holds up theirs. Queries that wait already
+ * go first.
+ */
+export async function alone<T>(engine: LixDialectEngine, work: () => Promise<T>): Promise<T> {
+  const lock = lockOf(engine)
+  const release = await lock.acquire()
+  try {
+    if (lock.leftOpen) await engine.exec("rollback").then(() => (lock.leftOpen = false), () => {})
+    return await work()
+  } finally {
+    release()
+  }
+}
+
+function rowsOf(batch: ColumnBatch): RowObject[] {
+  const rows: RowObject[] = []
+  for (let at = 0; at < batch.rowCount; at++) {
+    const row: RowObject = {}
+    for (const column of batch.columns) {
+      const value = column.value(at)
+      row[column.name] = value instanceof Uint8Array ? value.slice() : value
+    }
+    rows.push(row)
+  }
+  return rows
 }
 
 async function run(connection: DatabaseConnection, sql: string): Promise<void> {
