@@ -187,7 +187,7 @@ impl Lix {
         ];
         let mut documents = Vec::new();
         for [lines, snapshots] in [OF_TRACKED, OF_UNTRACKED] {
-            for line in self.distinct(lines, None)? {
+            for line in self.distinct(lines, &[])? {
                 self.sql.each(snapshots, &[Bound::Text(&line)], |row| {
                     let snapshot = row.optional_text(0);
                     documents.extend(json::object(snapshot.as_deref()).remove("value"));
@@ -200,17 +200,13 @@ impl Lix {
     }
 
     /// The values of a column of an index, one step through the index for each: the query finds the
-    /// smallest one above its first parameter, among the rows that its second one says.
-    pub(crate) fn distinct(&self, next: &'static str, among: Option<&str>) -> Result<Vec<Rc<str>>> {
+    /// smallest one above its first parameter, among the rows that the others say.
+    pub(crate) fn distinct(&self, next: &'static str, among: &[&str]) -> Result<Vec<Rc<str>>> {
         let mut values: Vec<Rc<str>> = Vec::new();
         loop {
-            let last = Bound::Text(values.last().map_or("", |last| &**last));
-            let next = match among {
-                Some(among) => {
-                    self.sql.first(next, &[last, Bound::Text(among)], |row| row.optional_text(0))?
-                }
-                None => self.sql.first(next, &[last], |row| row.optional_text(0))?,
-            };
+            let mut params = vec![Bound::Text(values.last().map_or("", |last| &**last))];
+            params.extend(among.iter().map(|text| Bound::Text(text)));
+            let next = self.sql.first(next, &params, |row| row.optional_text(0))?;
             match next.flatten() {
                 Some(value) => values.push(value),
                 None => return Ok(values),

@@ -52,6 +52,7 @@ pub(crate) fn open(
         }
         (Found::Lix, _) => {
             lix.check().map_err(unreadable)?;
+            lix.complete()?;
             false
         }
     };
@@ -129,9 +130,26 @@ impl Lix {
                 return invalid(format!("{name} is no part of a lix"));
             }
         }
-        match table_names().find(|ours| !found.iter().any(|(name, _)| **name == **ours)) {
+        let is_missing = |ours: &&str| !found.iter().any(|(name, _)| **name == **ours);
+        match table_names().filter(|name| !LATER.contains(name)).find(is_missing) {
             Some(name) => invalid(format!("the lix has no table {name}")),
             None => Ok(()),
+        }
+    }
+
+    /// Makes the tables and indexes that a lix lacks because it was made before there were any.
+    fn complete(&self) -> Result<()> {
+        let mut known = std::collections::HashSet::new();
+        let sql = "select name from sqlite_schema where name like '\\_lix\\_%' escape '\\'";
+        self.sql.each(sql, &[], |row| {
+            known.insert(row.text(0));
+            Ok(())
+        })?;
+        let is_missing = |statement: &&str| name(statement).is_some_and(|name| !known.contains(name));
+        let missing: Vec<&str> = include_str!("tables.sql").split(";\n").filter(is_missing).collect();
+        match missing.is_empty() {
+            true => Ok(()),
+            false => self.at_once(|| self.sql.script(&missing.join(";\n"))),
         }
     }
 
@@ -198,10 +216,17 @@ fn key_values(options: &LixOptions) -> Result<Vec<KeyValue>> {
 
 /// The tables of a lix, by name.
 fn table_names() -> impl Iterator<Item = &'static str> {
-    include_str!("tables.sql").lines().filter_map(|line| {
-        line.strip_prefix("create table ")?.split_once(' ').map(|(name, _)| name)
-    })
+    include_str!("tables.sql").split(";\n").filter(|sql| sql.contains("create table ")).filter_map(name)
 }
+
+/// What a statement of `tables.sql` creates.
+fn name(statement: &str) -> Option<&str> {
+    let create = statement.lines().find(|line| line.starts_with("create "))?;
+    create.split(' ').nth(2)
+}
+
+/// Tables that a lix of this version may lack: it was made before there were any.
+const LATER: [&str; 2] = ["_lix_blob", "_lix_file_data"];
 
 /// The version of the tables of this engine.
 pub(crate) const SCHEMA_VERSION: &str = "1";

@@ -9,7 +9,7 @@
 //! decides; a tombstone there hides everything behind it.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::{Rc, Weak};
 
 use lix_engine_protocol::Result;
@@ -17,7 +17,7 @@ use lix_engine_protocol::Result;
 use super::derived::{self, Wanted};
 use super::sql::OwnRunning;
 use super::versions::{Layer, Level};
-use super::{GLOBAL, Lix, Places};
+use super::{GLOBAL, LIX_FILE, Lix, Places};
 use crate::sqlite::{Bound, Statement};
 
 /// What names a row within a version.
@@ -76,6 +76,13 @@ pub(crate) struct Filter {
     pub(crate) own_only: bool,
 }
 
+impl Filter {
+    /// The files whose rows are found by an index: that of the engine's own entities is not in it.
+    fn indexed_files(&self) -> Option<&[Rc<str>]> {
+        self.file_ids.as_deref().filter(|ids| ids.iter().all(|id| &**id != LIX_FILE))
+    }
+}
+
 /// A version's own tracked row, wherever in its layers it lies.
 #[derive(Clone, Debug)]
 pub(crate) struct Own {
@@ -90,6 +97,9 @@ pub(crate) struct Own {
     pub(crate) is_on_line: bool,
 }
 
+/// A version's own tracked rows of one file, by schema and entity.
+pub(super) type OwnOfFile = HashMap<(Rc<str>, Rc<str>), Own>;
+
 /// Rows, one after the other, in no promised order.
 pub(crate) struct Scan {
     inner: Rc<RefCell<ScanInner>>,
@@ -103,7 +113,8 @@ pub(crate) struct ScanInner {
     /// Of the current viewer.
     levels: Option<Rc<[Level]>>,
     schema_keys: VecDeque<Rc<str>>,
-    entity_ids: VecDeque<Rc<str>>,
+    /// Of the current schema, if it is read part by part.
+    parts: VecDeque<Part>,
     merge: Option<Merge>,
     /// Read ahead because somebody is about to write.
     ready: VecDeque<StateRow>,
@@ -190,6 +201,38 @@ impl Lix {
         Ok(None)
     }
 
+    /// A version's own tracked rows of a file, by schema and entity.
+    pub(super) fn own_of_file(&self, version_id: &str, file_id: &str) -> Result<OwnOfFile> {
+        let mut found = OwnOfFile::new();
+        for (depth, layer) in self.layers(version_id)?.iter().enumerate() {
+            let text = [Bound::Text(&layer.line), Bound::Text(file_id)];
+            let mut add = |row: &Statement| {
+                let key = (row.text(0), row.text(1));
+                found.entry(key).or_insert_with(|| {
+                    let stored_created_at = row.optional_text(4);
+                    Own {
+                        change_seq: row.integer(2),
+                        commit_no: row.integer(3),
+                        created_at: stored_created_at.clone().unwrap_or_else(|| row.text(6)),
+                        stored_created_at,
+                        is_deleted: row.integer(5) != 0,
+                        is_on_line: depth == 0,
+                    }
+                });
+                Ok(())
+            };
+            if depth == 0 {
+                self.sql.each(OWN_OF_FILE, &text, add)?;
+            } else {
+                let [line, file] = text;
+                let params = [line, file, Bound::Integer(layer.until)];
+                self.sql.each(OWN_OF_FILE_UNTIL, &params, &mut add)?;
+                self.sql.each(OWN_OF_FILE_PAST, &params, add)?;
+            }
+        }
+        Ok(found)
+    }
+
     /// Whether a version sees nothing under an entity id, in any file, and nothing there hides
     /// anything.
     pub(crate) fn is_absent(&self, version_id: &str, key: &Key) -> Result<bool> {
@@ -227,7 +270,7 @@ impl Lix {
             viewers,
             levels: None,
             schema_keys: VecDeque::new(),
-            entity_ids: VecDeque::new(),
+            parts: VecDeque::new(),
             merge: None,
             ready: VecDeque::new(),
             is_done: false,
@@ -353,8 +396,8 @@ impl Lix {
         if self.untracked.borrow().is_none() {
             let mut found = Places::new();
             let versions = "select min(version_id) from _lix_untracked where version_id > ?1";
-            for version_id in self.distinct(versions, None)? {
-                let schemas = self.distinct(UNTRACKED_SCHEMAS, Some(&version_id))?;
+            for version_id in self.distinct(versions, &[])? {
+                let schemas = self.distinct(UNTRACKED_SCHEMAS, &[&version_id])?;
                 found.insert(version_id, schemas.into_iter().collect());
             }
             self.untracked.replace(Some(found));
@@ -377,13 +420,34 @@ impl Lix {
         level: &Level,
         into: &mut std::collections::BTreeSet<Rc<str>>,
     ) -> Result<()> {
-        into.extend(self.distinct(UNTRACKED_SCHEMAS, Some(&level.version_id))?);
+        into.extend(self.distinct(UNTRACKED_SCHEMAS, &[&level.version_id])?);
         for layer in &level.layers {
-            into.extend(self.distinct(STATE_SCHEMAS, Some(&layer.line))?);
-            into.extend(self.distinct(PAST_SCHEMAS, Some(&layer.line))?);
+            into.extend(self.distinct(STATE_SCHEMAS, &[&layer.line])?);
+            into.extend(self.distinct(PAST_SCHEMAS, &[&layer.line])?);
         }
         if &*level.version_id == GLOBAL {
             into.extend(derived::SCHEMAS.iter().map(|key| Rc::from(*key)));
+        }
+        Ok(())
+    }
+}
+
+impl Lix {
+    /// The schemas of which a level holds rows of files; not those that belong to no file.
+    fn schema_keys_of_files(
+        &self,
+        level: &Level,
+        files: &[Rc<str>],
+        into: &mut std::collections::BTreeSet<Rc<str>>,
+    ) -> Result<()> {
+        for file in files {
+            into.extend(self.distinct(UNTRACKED_SCHEMAS_OF_FILE, &[&level.version_id, file])?);
+            for (below, layer) in level.layers.iter().enumerate() {
+                into.extend(self.distinct(STATE_SCHEMAS_OF_FILE, &[&layer.line, file])?);
+                if below > 0 {
+                    into.extend(self.distinct(PAST_SCHEMAS_OF_FILE, &[&layer.line, file])?);
+                }
+            }
         }
         Ok(())
     }
@@ -410,7 +474,7 @@ impl ScanInner {
         }
     }
 
-    /// Sets up the next run of rows: one viewer, one schema, all entities or one.
+    /// Sets up the next run of rows: one viewer, one schema, one part.
     fn next_unit(&mut self, lix: &Rc<Lix>) -> Result<bool> {
         loop {
             let Some(levels) = &self.levels else {
@@ -422,14 +486,17 @@ impl ScanInner {
                     None => {
                         let mut keys = std::collections::BTreeSet::new();
                         for level in levels.iter().take(looks_at) {
-                            lix.schema_keys_of(level, &mut keys)?;
+                            match self.filter.indexed_files() {
+                                Some(files) => lix.schema_keys_of_files(level, files, &mut keys)?,
+                                None => lix.schema_keys_of(level, &mut keys)?,
+                            }
                         }
                         keys.into_iter().collect()
                     }
                 };
                 if !levels.is_empty() {
                     self.levels = Some(levels);
-                    self.entity_ids = self.all_entity_ids();
+                    self.parts = self.all_parts();
                 }
                 continue;
             };
@@ -437,29 +504,32 @@ impl ScanInner {
                 self.levels = None;
                 continue;
             };
-            let entity_id = match &self.filter.entity_ids {
-                None => {
-                    self.schema_keys.pop_front();
-                    None
-                }
-                Some(_) => match self.entity_ids.pop_front() {
-                    Some(entity_id) => Some(entity_id),
-                    None => {
-                        self.schema_keys.pop_front();
-                        self.entity_ids = self.all_entity_ids();
-                        continue;
-                    }
-                },
+            let Some(part) = self.parts.pop_front() else {
+                self.schema_keys.pop_front();
+                self.parts = self.all_parts();
+                continue;
             };
             let levels = levels.clone();
-            self.merge = Some(Merge::new(lix, levels, schema_key, entity_id, &self.filter)?);
+            self.merge = Some(Merge::new(lix, levels, schema_key, &part, &self.filter)?);
             return Ok(true);
         }
     }
 
-    fn all_entity_ids(&self) -> VecDeque<Rc<str>> {
-        self.filter.entity_ids.as_ref().map(|ids| distinct(ids).into()).unwrap_or_default()
+    /// In which parts the rows of each schema are read.
+    fn all_parts(&self) -> VecDeque<Part> {
+        match (&self.filter.entity_ids, self.filter.indexed_files()) {
+            (Some(ids), _) => distinct(ids).into_iter().map(Part::Entity).collect(),
+            (None, Some(ids)) => distinct(ids).into_iter().map(Part::File).collect(),
+            (None, None) => VecDeque::from([Part::All]),
+        }
     }
+}
+
+/// Rows of one schema that are read together.
+enum Part {
+    All,
+    Entity(Rc<str>),
+    File(Rc<str>),
 }
 
 /// One viewer's rows of one schema: the sources of all levels, merged by key.
@@ -490,9 +560,14 @@ impl Merge {
         lix: &Rc<Lix>,
         levels: Rc<[Level]>,
         schema_key: Rc<str>,
-        entity_id: Option<Rc<str>>,
+        part: &Part,
         filter: &Filter,
     ) -> Result<Self> {
+        let (entity_id, number, narrow) = match part {
+            Part::All => (None, 0, None),
+            Part::Entity(id) => (Some(id), 1, Some(id)),
+            Part::File(id) => (None, 2, Some(id)),
+        };
         let viewer = levels[0].version_id.clone();
         let mut sources = Vec::new();
         let looks_at = if filter.own_only { 1 } else { levels.len() };
@@ -507,11 +582,11 @@ impl Merge {
                 }
                 Ok(())
             };
-            let start = |sql: [&'static str; 2], line: &str, until: Option<i64>| {
+            let start = |sql: [&'static str; 3], line: &str, until: Option<i64>| {
                 let mut params = vec![Bound::Text(line), Bound::Text(&schema_key)];
                 params.extend(until.map(Bound::Integer));
-                params.extend(entity_id.as_deref().map(Bound::Text));
-                OwnRunning::start(lix, sql[usize::from(entity_id.is_some())], &params)
+                params.extend(narrow.map(|id| Bound::Text(id)));
+                OwnRunning::start(lix, sql[number], &params)
             };
             if lix.has_untracked(&level.version_id, &schema_key)? {
                 add(SourceRows::Untracked(start(UNTRACKED_ROWS, &level.version_id, None)?))?;
@@ -525,9 +600,12 @@ impl Merge {
                     add(SourceRows::Tracked(start(PAST_ROWS, &layer.line, until)?))?;
                 }
             }
-            if &*level.version_id == GLOBAL && derived::SCHEMAS.contains(&&*schema_key) {
+            if &*level.version_id == GLOBAL
+                && derived::SCHEMAS.contains(&&*schema_key)
+                && !matches!(part, Part::File(_))
+            {
                 let wanted = Wanted {
-                    entity_ids: entity_id.as_ref().map(std::slice::from_ref),
+                    entity_ids: entity_id.map(std::slice::from_ref),
                     properties: &filter.properties,
                 };
                 let rows = derived::scan(lix, &schema_key, &wanted)?;
@@ -698,11 +776,52 @@ const STATE_SCHEMAS: &str =
 const PAST_SCHEMAS: &str =
     "select min(schema_key) from _lix_state_past where schema_key > ?1 and version_id = ?2";
 
+macro_rules! own_of_file {
+    ($from:literal, $where:literal) => {
+        concat!(
+            "select s.schema_key, s.entity_id, s.change_seq, s.commit_no, s.created_at, s.is_deleted, c.created_at
+             from ",
+            $from,
+            " cross join _lix_change c on c.seq = s.change_seq
+             where s.version_id = ?1 and s.file_id = ?2 and s.file_id <> 'lix' ",
+            $where,
+        )
+    };
+}
+
+const OWN_OF_FILE: &str = own_of_file!("_lix_state s indexed by _lix_state_file", "");
+const OWN_OF_FILE_UNTIL: &str =
+    own_of_file!("_lix_state s indexed by _lix_state_file", "and s.commit_no <= ?3");
+const OWN_OF_FILE_PAST: &str = own_of_file!(
+    "_lix_state_past s indexed by _lix_state_past_file",
+    "and s.commit_no <= ?3 and s.until_no > ?3"
+);
+
+/// The next schema of which there are rows of a file, from a table.
+macro_rules! schemas_of_file {
+    ($table:literal) => {
+        concat!(
+            "select min(schema_key) from ",
+            $table,
+            " where schema_key > ?1 and version_id = ?2 and file_id = ?3 and file_id <> 'lix'",
+        )
+    };
+}
+
+const UNTRACKED_SCHEMAS_OF_FILE: &str = schemas_of_file!("_lix_untracked");
+const STATE_SCHEMAS_OF_FILE: &str = schemas_of_file!("_lix_state");
+const PAST_SCHEMAS_OF_FILE: &str = schemas_of_file!("_lix_state_past");
+
 macro_rules! untracked {
     ($where:literal) => {
+        untracked!("", $where)
+    };
+    ($index:literal, $where:literal) => {
         concat!(
             "select entity_id, file_id, plugin_key, schema_version, created_at, updated_at, snapshot \
-             from _lix_untracked where version_id = ?1 and schema_key = ?2 ",
+             from _lix_untracked ",
+            $index,
+            " where version_id = ?1 and schema_key = ?2 ",
             $where,
         )
     };
@@ -710,11 +829,16 @@ macro_rules! untracked {
 
 macro_rules! tracked {
     ($table:literal, $where:literal) => {
+        tracked!($table, "", $where)
+    };
+    ($table:literal, $index:literal, $where:literal) => {
         concat!(
             "select s.entity_id, s.file_id, s.change_seq, s.commit_no, s.created_at, s.is_deleted, \
              c.id, c.plugin_key, c.schema_version, c.created_at, c.snapshot from ",
             $table,
-            " s cross join _lix_change c on c.seq = s.change_seq \
+            " s ",
+            $index,
+            " cross join _lix_change c on c.seq = s.change_seq \
              where s.version_id = ?1 and s.schema_key = ?2 ",
             $where,
         )
@@ -722,8 +846,15 @@ macro_rules! tracked {
 }
 
 const UNTRACKED_ROW: &str = untracked!("and entity_id = ?3 and file_id = ?4");
-const UNTRACKED_ROWS: [&str; 2] =
-    [untracked!("order by entity_id, file_id"), untracked!("and entity_id = ?3 order by file_id")];
+/// Of a schema: all rows, those of an entity, those of a file.
+const UNTRACKED_ROWS: [&str; 3] = [
+    untracked!("order by entity_id, file_id"),
+    untracked!("and entity_id = ?3 order by file_id"),
+    untracked!(
+        "indexed by _lix_untracked_file",
+        "and file_id = ?3 and file_id <> 'lix' order by entity_id"
+    ),
+];
 
 const STATE_ROW: &str = tracked!("_lix_state", "and s.entity_id = ?3 and s.file_id = ?4");
 const STATE_ROW_UNTIL: &str =
@@ -732,15 +863,25 @@ const PAST_ROW: &str = tracked!(
     "_lix_state_past",
     "and s.entity_id = ?3 and s.file_id = ?4 and s.until_no > ?5 and s.commit_no <= ?5"
 );
-const STATE_ROWS: [&str; 2] = [
+const STATE_ROWS: [&str; 3] = [
     tracked!("_lix_state", "order by s.entity_id, s.file_id"),
     tracked!("_lix_state", "and s.entity_id = ?3 order by s.file_id"),
+    tracked!(
+        "_lix_state",
+        "indexed by _lix_state_file",
+        "and s.file_id = ?3 and s.file_id <> 'lix' order by s.entity_id"
+    ),
 ];
-const STATE_ROWS_UNTIL: [&str; 2] = [
+const STATE_ROWS_UNTIL: [&str; 3] = [
     tracked!("_lix_state", "and s.commit_no <= ?3 order by s.entity_id, s.file_id"),
     tracked!("_lix_state", "and s.commit_no <= ?3 and s.entity_id = ?4 order by s.file_id"),
+    tracked!(
+        "_lix_state",
+        "indexed by _lix_state_file",
+        "and s.commit_no <= ?3 and s.file_id = ?4 and s.file_id <> 'lix' order by s.entity_id"
+    ),
 ];
-const PAST_ROWS: [&str; 2] = [
+const PAST_ROWS: [&str; 3] = [
     tracked!(
         "_lix_state_past",
         "and s.commit_no <= ?3 and s.until_no > ?3 order by s.entity_id, s.file_id"
@@ -748,5 +889,10 @@ const PAST_ROWS: [&str; 2] = [
     tracked!(
         "_lix_state_past",
         "and s.commit_no <= ?3 and s.until_no > ?3 and s.entity_id = ?4 order by s.file_id"
+    ),
+    tracked!(
+        "_lix_state_past",
+        "indexed by _lix_state_past_file",
+        "and s.commit_no <= ?3 and s.until_no > ?3 and s.file_id = ?4 and s.file_id <> 'lix' order by s.entity_id"
     ),
 ];

@@ -1,5 +1,6 @@
--- What a lix stores. `_lix_change` is the truth; everything from `_lix_commit` on is computed from it and can be
--- computed again. All ids are the public ones; `seq` and `no` are numbers of this file.
+-- What a lix stores. `_lix_change`, `_lix_untracked`, `_lix_blob` and `_lix_file_data` are the truth; everything from
+-- `_lix_commit` on is computed from them and can be computed again. All ids are the public ones; `seq` and `no` are
+-- numbers of this file.
 
 -- What the engine remembers about the file: schema_version, sequence_number, rng_state.
 create table _lix_meta (
@@ -20,6 +21,8 @@ create table _lix_change (
   snapshot text
 ) strict;
 create index _lix_change_entity on _lix_change (schema_key, entity_id, file_id);
+create index _lix_change_file on _lix_change (file_id) where file_id <> 'lix';
+create index _lix_change_blob on _lix_change (snapshot ->> '$.hash') where schema_key = 'lix_unknown_file';
 
 -- Untracked rows. A NULL snapshot hides what lies below.
 create table _lix_untracked (
@@ -34,6 +37,27 @@ create table _lix_untracked (
   snapshot text,
   primary key (version_id, schema_key, entity_id, file_id)
 ) strict, without rowid;
+create index _lix_untracked_file on _lix_untracked (version_id, file_id, schema_key, entity_id)
+  where file_id <> 'lix';
+create index _lix_untracked_blob on _lix_untracked (snapshot ->> '$.hash') where schema_key = 'lix_unknown_file';
+
+-- The bytes of files that no plugin takes apart, by SHA-256. Changes and untracked rows refer to them.
+create table _lix_blob (
+  hash text not null primary key,
+  data blob not null
+) strict;
+
+-- The bytes that were last written to a file in a version, and the plugin that took them apart: what there is to show
+-- where that plugin is not loaded. `fingerprint` says to which entities they belong. No change refers to them.
+create table _lix_file_data (
+  version_id text not null,
+  file_id text not null,
+  plugin_key text not null,
+  fingerprint text not null,
+  data blob not null,
+  primary key (version_id, file_id)
+) strict;
+create index _lix_file_data_file on _lix_file_data (file_id, fingerprint);
 
 -- Commits. `id` is NULL while the transaction that fills the commit is open; `change_seq` is NULL for a commit that is
 -- only known by name. `version_id` is the version on whose line it lies, NULL for commits that never were a tip.
@@ -81,6 +105,7 @@ create table _lix_state (
   is_deleted integer not null,
   primary key (version_id, schema_key, entity_id, file_id)
 ) strict, without rowid;
+create index _lix_state_file on _lix_state (version_id, file_id, schema_key, entity_id) where file_id <> 'lix';
 
 -- Rows that `_lix_state` held from commit_no until (not including) until_no, kept where a version is based on a commit
 -- in between.
@@ -96,6 +121,8 @@ create table _lix_state_past (
   is_deleted integer not null,
   primary key (version_id, schema_key, entity_id, file_id, until_no)
 ) strict, without rowid;
+create index _lix_state_past_file on _lix_state_past (version_id, file_id, schema_key, entity_id)
+  where file_id <> 'lix';
 
 -- Where a version's line begins: it shares the rows of base_version_id as of commit base_no. Versions that start from
 -- nothing or from a copy have no row.

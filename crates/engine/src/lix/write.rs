@@ -35,16 +35,21 @@ pub(crate) enum WriteKind {
 }
 
 /// A change that is about to be written.
-struct NewChange<'a> {
-    version_id: &'a str,
-    key: &'a Key,
-    plugin_key: &'a str,
-    schema_version: &'a str,
+pub(super) struct NewChange<'a> {
+    pub(super) version_id: &'a str,
+    pub(super) key: &'a Key,
+    pub(super) plugin_key: &'a str,
+    pub(super) schema_version: &'a str,
     /// JSON text; none: a deletion.
-    snapshot: Option<&'a str>,
-    created_at: &'a str,
-    /// The version sees nothing under the entity id.
-    is_absent: bool,
+    pub(super) snapshot: Option<&'a str>,
+    pub(super) created_at: &'a str,
+    pub(super) before: Before,
+}
+
+/// What the version itself has under the key of a new change.
+pub(super) enum Before {
+    Unknown,
+    Known(Option<Own>),
 }
 
 impl Lix {
@@ -83,7 +88,7 @@ impl Lix {
                 schema_version,
                 snapshot: Some(&text),
                 created_at: &created_at,
-                is_absent,
+                before: if is_absent { Before::Known(None) } else { Before::Unknown },
             })?;
             self.uncover(version_id, key)?;
             self.after_change(version_id, key, seq)?;
@@ -102,11 +107,18 @@ impl Lix {
                 format!("Entity deletion failed: there is no row for '{}'", key.entity_id);
             return Err(Error::new(Reason::Validation, message).subject(&*key.entity_id));
         };
+        self.delete_row(version_id, &row)
+    }
+
+    /// Deletes a row that a version sees.
+    pub(super) fn delete_row(self: &Rc<Self>, version_id: &str, row: &StateRow) -> Result<()> {
+        self.before_writing()?;
+        let key = &row.key;
         if row.untracked {
-            return self.delete_untracked(version_id, key, &row);
+            return self.delete_untracked(version_id, key, row);
         }
         self.known_version(version_id)?;
-        self.validate_delete(version_id, &row)?;
+        self.validate_delete(version_id, row)?;
         if &*key.schema_key == "lix_version_descriptor" {
             // Nobody could later.
             self.seal_version(&key.entity_id)?;
@@ -119,7 +131,7 @@ impl Lix {
             schema_version: &row.schema_version,
             snapshot: None,
             created_at: &created_at,
-            is_absent: false,
+            before: Before::Unknown,
         })?;
         self.after_change(version_id, key, seq)?;
         self.after_write(key, None)
@@ -146,7 +158,7 @@ impl Lix {
                 schema_version: &schema_version,
                 snapshot: None,
                 created_at: &created_at,
-                is_absent: false,
+                before: Before::Unknown,
             })?;
             self.after_change(version_id, key, seq)?;
             return self.after_write(key, None);
@@ -157,11 +169,17 @@ impl Lix {
     /// Writes a change into the version's pending commit. A key that was written before in the same
     /// transaction keeps its place there and gets another change instead.
     fn put_change(&self, change: NewChange<'_>) -> Result<i64> {
-        let NewChange { version_id, key, plugin_key, schema_version, snapshot, created_at, .. } =
+        self.put_change_as(&self.ids.uuid_v7(), change)
+    }
+
+    pub(super) fn put_change_as(&self, id: &str, change: NewChange<'_>) -> Result<i64> {
+        let NewChange { version_id, key, plugin_key, schema_version, snapshot, created_at, before } =
             change;
         let no = self.open_commit(version_id)?;
-        let id = self.ids.uuid_v7();
-        let before = if change.is_absent { None } else { self.own(version_id, key)? };
+        let before = match before {
+            Before::Known(own) => own,
+            Before::Unknown => self.own(version_id, key)?,
+        };
         let staged = before.as_ref().filter(|own| own.is_on_line && own.commit_no == no);
         let seq = match staged {
             Some(&Own { change_seq, .. }) => {
@@ -170,7 +188,7 @@ impl Lix {
                      where seq = ?1",
                     &[
                         Bound::Integer(change_seq),
-                        Bound::Text(&id),
+                        Bound::Text(id),
                         Bound::Text(schema_version),
                         Bound::Text(plugin_key),
                         Bound::Text(created_at),
@@ -181,7 +199,7 @@ impl Lix {
             }
             None => {
                 let seq = self.insert_change_as(
-                    &id,
+                    id,
                     created_at,
                     key,
                     plugin_key,
@@ -196,7 +214,7 @@ impl Lix {
         Ok(seq)
     }
 
-    fn put_untracked(&self, write: &Write, snapshot: &str, now: &str) -> Result<()> {
+    pub(super) fn put_untracked(&self, write: &Write, snapshot: &str, now: &str) -> Result<()> {
         self.sql.run(
             "insert into _lix_untracked
                (version_id, schema_key, entity_id, file_id, plugin_key, schema_version, created_at, updated_at, snapshot)
@@ -305,7 +323,7 @@ impl Lix {
             schema_version: &write.schema_version,
             snapshot: Some(text),
             created_at: now,
-            is_absent: false,
+            before: Before::Unknown,
         })?;
         self.after_change(GLOBAL, &write.key, seq)?;
         self.note_tip(id, &commit_id.into(), no);
