@@ -2,6 +2,7 @@
 //! stderr; with `--stdio`, stdout carries frames and nothing else.
 
 mod platform;
+mod plugins;
 mod serve;
 mod stdio;
 mod storage;
@@ -9,11 +10,12 @@ mod trace;
 mod websocket;
 
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lix_engine_core::SessionOptions;
-use lix_engine_protocol::proto::StorageKind;
+use lix_engine_protocol::proto::{PluginFormat, StorageKind};
 
 use crate::trace::Trace;
 
@@ -36,9 +38,14 @@ fn main() -> ExitCode {
         }
         Command::Serve { transport, trace, conformance } => {
             let storage = &[StorageKind::File];
-            let options = SessionOptions { conformance, storage, ..SessionOptions::native() };
+            let plugins = &[PluginFormat::Esm];
+            let options =
+                SessionOptions { conformance, storage, plugins, ..SessionOptions::native() };
             Trace::open(trace.as_deref()).and_then(|trace| match transport {
-                Transport::Stdio => stdio::serve(options, trace),
+                Transport::Stdio => {
+                    let session = serve::spawn(|| stdio::serve(options, trace))?;
+                    session.join().unwrap_or_else(|panic| resume_unwind(panic))
+                }
                 Transport::WebSocket(address) => websocket::serve(address, &options, &trace),
             })
         }

@@ -2,19 +2,22 @@
 //!
 //! A panic inside the engine ends the session with `ENGINE_DEFECT`; the process goes on.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lix_engine_core::{
-    Attachment, Effect, Event, Message, Platform, Session, SessionOptions, StorageRequest,
+    Attachment, Effect, Event, Message, Platform, PluginSource, Session, SessionOptions,
+    StorageRequest,
 };
 use lix_engine_protocol::Reason;
 
 use crate::platform::Machine;
-use crate::storage;
 use crate::trace::{Direction, Trace};
+use crate::{plugins, storage};
 
 /// A session and the trace of it.
 pub(crate) struct Server {
@@ -113,10 +116,16 @@ impl Server {
         run: impl FnOnce(&mut Session, &mut dyn FnMut(Effect)) -> bool,
     ) -> bool {
         let Self { session, trace, conformance, awaited, is_killed } = self;
-        let mut wanted: Option<StorageRequest> = None;
-        let mut sink = |effect: Effect, wanted: &mut Option<StorageRequest>| match effect {
-            Effect::OpenStorage(request) => *wanted = Some(request),
-            Effect::LoadPlugins { .. } => unreachable!("no format is offered"),
+        let mut wanted: Option<Wanted> = None;
+        let mut sink = |effect: Effect, wanted: &mut Option<Wanted>| match effect {
+            Effect::OpenStorage(request) => {
+                let wait = Duration::from_millis(request.wait_ms.into());
+                *wanted = Some(Wanted::Storage(request, Instant::now() + wait));
+            }
+            Effect::LoadPlugins { sources, timeout_ms } => {
+                let time = Duration::from_millis(timeout_ms.into());
+                *wanted = Some(Wanted::Plugins(sources, time));
+            }
             Effect::Crash => *is_killed = true,
             Effect::Send { frame, attachments } => {
                 let sizes = attachments.iter().map(lix_engine_core::Snapshot::len);
@@ -127,24 +136,26 @@ impl Server {
         };
         let attempt = || {
             let mut more = run(session, &mut |effect| sink(effect, &mut wanted));
-            let with_end = |request: StorageRequest| {
-                let wait = Duration::from_millis(request.wait_ms.into());
-                (request, Instant::now() + wait)
-            };
-            while let Some((request, until)) =
-                wanted.take().map(with_end).or_else(|| awaited.take())
-            {
-                match storage::open(&request, *conformance) {
-                    Err(error) if error.reason == Reason::StorageBusy && Instant::now() < until => {
-                        *awaited = Some((request, until));
-                        break;
+            let awaited_storage = |(request, until)| Wanted::Storage(request, until);
+            while let Some(next) = wanted.take().or_else(|| awaited.take().map(awaited_storage)) {
+                let event = match next {
+                    Wanted::Plugins(sources, time) => {
+                        Event::PluginsLoaded(plugins::load(&sources, time))
                     }
-                    opened => {
-                        more = session.handle(Event::StorageOpened(opened), &mut |effect| {
-                            sink(effect, &mut wanted);
-                        });
+                    Wanted::Storage(request, until) => {
+                        match storage::open(&request, *conformance) {
+                            Err(error)
+                                if error.reason == Reason::StorageBusy
+                                    && Instant::now() < until =>
+                            {
+                                *awaited = Some((request, until));
+                                break;
+                            }
+                            opened => Event::StorageOpened(opened),
+                        }
                     }
-                }
+                };
+                more = session.handle(event, &mut |effect| sink(effect, &mut wanted));
             }
             more
         };
@@ -158,6 +169,22 @@ impl Server {
             }
         }
     }
+}
+
+/// What a session asked for, to be given to it once it does not run.
+enum Wanted {
+    /// Storage, and until when to wait for it.
+    Storage(StorageRequest, Instant),
+    /// Plugins, and how long each of them may take.
+    Plugins(Vec<PluginSource>, Duration),
+}
+
+/// Starts a thread for a session. Its stack is as deep as plugins need, whatever the system's
+/// default is.
+pub(crate) fn spawn<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    std::thread::Builder::new().stack_size(plugins::THREAD_STACK_BYTES).spawn(work)
 }
 
 /// Nobody tells when a lock is released, so it is asked for this often.

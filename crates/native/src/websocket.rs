@@ -11,7 +11,7 @@ use lix_engine_protocol::{Error, Limits, Reason, frame};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, WebSocket};
 
-use crate::serve::{Received, Server};
+use crate::serve::{self, Received, Server};
 use crate::trace::Trace;
 
 /// Listens until the process is ended.
@@ -24,11 +24,11 @@ pub(crate) fn serve(
     eprintln!("listening on ws://{}", listener.local_addr()?);
     for stream in listener.incoming() {
         let (stream, options, trace) = (stream?, options.clone(), trace.clone());
-        std::thread::spawn(move || {
+        serve::spawn(move || {
             if let Err(problem) = session(stream, options, trace) {
                 eprintln!("lix-engine: a connection ended: {problem}");
             }
-        });
+        })?;
     }
     Ok(())
 }
