@@ -9,6 +9,7 @@
 mod file;
 #[cfg(target_family = "wasm")]
 mod memory;
+mod plugins;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use lix_engine_protocol::proto::StorageKind;
 use wasm_bindgen::prelude::*;
 
 use file::{OpenFile, SyncFile};
+use plugins::{PluginLoader, PluginRuntime};
 
 /// One session and the way out of it.
 #[wasm_bindgen]
@@ -28,6 +30,7 @@ pub struct Shell {
     session: RefCell<Session>,
     post: Function,
     storage: Option<Storage>,
+    plugins: Option<PluginLoader>,
     crash: Option<Function>,
     next_event_seq: Cell<u64>,
 }
@@ -56,6 +59,7 @@ impl Shell {
         conformance: bool,
         storage: Option<Storage>,
         crash: Option<Function>,
+        plugins: Option<PluginLoader>,
     ) -> Shell {
         std::panic::set_hook(Box::new(|panic| {
             web_sys::console::error_1(&format!("lix-engine: {panic}").into());
@@ -66,9 +70,14 @@ impl Shell {
                 Some("file") => &[StorageKind::File],
                 _ => &[],
             };
-        let options = SessionOptions { conformance, storage: kinds, ..SessionOptions::worker() };
+        let options = SessionOptions {
+            conformance,
+            storage: kinds,
+            plugins: plugins.as_ref().map_or(&[], PluginLoader::formats),
+            ..SessionOptions::worker()
+        };
         let session = RefCell::new(Session::new(options, Arc::new(Browser)));
-        Shell { session, post, storage, crash, next_event_seq: Cell::new(1) }
+        Shell { session, post, storage, plugins, crash, next_event_seq: Cell::new(1) }
     }
 
     /// Queues a message without running anything.
@@ -101,6 +110,20 @@ impl Shell {
         self.drive(|session, sink| session.receive(Event::StorageOpened(Err(error)), sink));
     }
 
+    /// The plugins that were asked for.
+    #[wasm_bindgen(js_name = pluginsLoaded)]
+    pub fn plugins_loaded(&self, runtime: PluginRuntime) {
+        let plugins = Box::new(plugins::Loaded::new(runtime));
+        self.drive(|session, sink| session.receive(Event::PluginsLoaded(Ok(plugins)), sink));
+    }
+
+    /// One of the plugins that were asked for cannot be had. The subject is its key or its index.
+    #[wasm_bindgen(js_name = pluginsFailed)]
+    pub fn plugins_failed(&self, reason: &str, message: &str, subject: &str) {
+        let error = plugins::failure(reason, message, subject);
+        self.drive(|session, sink| session.receive(Event::PluginsLoaded(Err(error)), sink));
+    }
+
     /// In how many milliseconds `step` must be called although nothing happened.
     #[wasm_bindgen(js_name = deadlineIn)]
     pub fn deadline_in(&self) -> Option<f64> {
@@ -129,7 +152,11 @@ impl Shell {
                     self.storage.as_ref().expect("only kinds that were offered are asked for");
                 storage.open(path, create, wait_ms);
             }
-            Effect::LoadPlugins { .. } => unreachable!("no format is offered"),
+            Effect::LoadPlugins { sources, timeout_ms } => {
+                let loader =
+                    self.plugins.as_ref().expect("only formats that were offered are asked for");
+                loader.begin(&sources, timeout_ms);
+            }
             Effect::Crash => {
                 if let Some(crash) = &self.crash {
                     let _ = crash.call0(&JsValue::NULL);
