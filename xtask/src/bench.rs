@@ -11,10 +11,14 @@ pub(crate) fn bench(name: &str, args: &[&str]) -> Result<()> {
     ensure!(root().join(&script).exists(), "no benchmark `{name}`: there is no {script}");
     setup::chromium()?;
     npm::built()?;
-    // Peers that are too heavy for everybody to install have a lock file beside the benchmark.
-    if root().join(&folder).join("package-lock.json").exists() {
-        peers(&folder)?;
-        native()?;
+    // Peers that are too heavy for everybody to install have a lock file of their own.
+    if matches!(name, "state" | "plugins") {
+        peers("benches/state")?;
+    }
+    match name {
+        "state" => native()?,
+        "plugins" => npm::plugins()?,
+        _ => {}
     }
     step(&format!("bench {name}"), &format!("cargo xtask bench {name}"), || {
         cmd("node").arg(&script).args(args).run()

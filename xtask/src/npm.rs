@@ -21,6 +21,11 @@ pub(crate) fn type_check() -> Result<()> {
     })
 }
 
+/// The plugins that we ship, each as one file.
+pub(crate) fn plugins() -> Result<()> {
+    step("plugins", "npm run build:plugins", || cmd("npm").args(["run", "build:plugins"]).run())
+}
+
 /// The package's own tests, on scripted ports and on the real engine in Node.
 pub(crate) fn tests() -> Result<()> {
     built()?;
