@@ -2,6 +2,7 @@
 
 mod command_line;
 mod engine;
+mod plugins;
 mod stdio;
 mod trace;
 mod websocket;

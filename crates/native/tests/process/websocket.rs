@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 
-use lix_engine_proto::{Frame, InitRequest, init_request, request};
+use lix_engine_proto::{Frame, InitRequest, Plugin, PluginFormat, init_request, plugin, request};
 use prost::Message as _;
 use tungstenite::{Message, WebSocket};
 
@@ -83,6 +83,27 @@ fn connections_are_sessions_of_their_own() {
     drop(one);
     assert_eq!(two.verdict(&exec(4, "select 1")), "ok");
     assert_eq!(server.ready().verdict(&exec(2, "select 1")), "ok");
+}
+
+#[test]
+fn a_plugin_that_fails_ends_neither_the_connection_nor_its_neighbours() {
+    let server = Server::start();
+    let mut one = server.ready();
+    let mut two = server.connect();
+    // Each is as deep as the stack of its thread allows.
+    let code = "const f = () => f(); f()";
+    let plugin = Plugin {
+        key: "deep".into(),
+        format: PluginFormat::Esm.into(),
+        code: Some(plugin::Code::InlineCode(code.as_bytes().into())),
+    };
+    let init = request(
+        1,
+        request::Call::Init(InitRequest { plugins: vec![plugin], ..Default::default() }),
+    );
+    assert_eq!(two.verdict(&init), "PLUGIN_LOAD");
+    assert_eq!(two.verdict(&self::init(2)), "ok");
+    assert_eq!(one.verdict(&exec(2, "select 1")), "ok");
 }
 
 #[test]

@@ -1,0 +1,106 @@
+//! Plugins as a host meets them: code in `init`, errors in its answer.
+
+use lix_engine_proto::{
+    Capability, EngineError, Frame, InitRequest, Plugin, PluginFormat, plugin, request, response,
+};
+
+use crate::engine::{Engine, Message, PREAMBLE, exec, framed, init, request};
+
+#[test]
+fn modules_are_announced_and_load() {
+    let mut engine = Session::start();
+    let answer = engine.call(&init(1), &[]);
+    let Some(response::Outcome::Init(init)) = &answer.response().outcome else {
+        panic!("{answer:?}")
+    };
+    assert!(init.capabilities.contains(&(Capability::PluginsEsm as i32)), "{init:?}");
+    drop(engine);
+
+    let inline = inline("export default { key: 'first' }");
+    let attached = Plugin {
+        key: "second".into(),
+        code: Some(plugin::Code::CodeAttachment(0)),
+        ..inline.clone()
+    };
+    let text =
+        "\u{feff}export const plugin = { key: 'second' }//".to_owned() + &"x".repeat(6_000_000);
+    let init = Frame { attachment_sizes: vec![text.len() as u64], ..with(1, &[inline, attached]) };
+    let mut engine = Session::start();
+    assert_eq!(engine.call(&init, &[text.as_bytes()]).verdict(), "ok");
+    assert_eq!(engine.call(&exec(2, "select 1"), &[]).verdict(), "ok");
+}
+
+#[test]
+fn a_plugin_that_cannot_be_is_named_and_init_may_be_tried_again() {
+    let mut engine = Session::start();
+    let good = inline("export default { key: 'good' }");
+    for (code, reason, words) in [
+        ("export default {\n  key: }", "PLUGIN_LOAD", "line 2, column 8"),
+        ("import 'left-pad'", "PLUGIN_LOAD", "left-pad"),
+        ("export default await 1", "PLUGIN_LOAD", "await"),
+        ("const f = () => f(); f()", "PLUGIN_LOAD", "stack"),
+        ("const all = []; for (;;) all.push(new ArrayBuffer(1 << 28))", "PLUGIN_LOAD", "memory"),
+        ("export const other = {}", "PLUGIN_INVALID", "other"),
+        ("for (;;) {}", "PLUGIN_TIMEOUT", "200 ms"),
+    ] {
+        let error = engine.error(&with(1, &[good.clone(), inline(code)]));
+        assert_eq!((error.reason.as_str(), error.subject.as_str()), (reason, "1"), "{error:?}");
+        assert!(error.message.contains(words), "{error:?}");
+    }
+    let error = engine.error(&with(1, &[good.clone(), good.clone()]));
+    assert_eq!((error.reason.as_str(), error.subject.as_str()), ("PLUGIN_DUPLICATE", "good"));
+    let error = engine.error(&with(1, &[Plugin { key: "better".into(), ..good.clone() }]));
+    assert_eq!((error.reason.as_str(), error.subject.as_str()), ("PLUGIN_INVALID", "better"));
+    assert_eq!(engine.call(&with(1, &[good]), &[]).verdict(), "ok");
+}
+
+#[test]
+fn what_a_plugin_logs_goes_to_stderr() {
+    let mut engine = Session::start();
+    let code = "console.log('ä', { a: 1 }); export default { key: 'k' }";
+    assert_eq!(engine.call(&with(1, &[inline(code)]), &[]).verdict(), "ok");
+    let (rest, end) = engine.0.finish();
+    assert_eq!((rest.len(), end.stderr.as_str()), (0, "lix-engine: plugin: ä {\"a\":1}\n"));
+    assert!(end.status.success());
+}
+
+/// On stdio, past the handshake.
+struct Session(Engine);
+
+impl Session {
+    fn start() -> Self {
+        let mut engine = Engine::stdio();
+        engine.preamble();
+        engine.send(PREAMBLE);
+        Self(engine)
+    }
+
+    fn call(&mut self, frame: &Frame, attachments: &[&[u8]]) -> Message {
+        self.0.send(&framed(frame, attachments));
+        self.0.message()
+    }
+
+    fn error(&mut self, frame: &Frame) -> EngineError {
+        let answer = self.call(frame, &[]);
+        match &answer.response().outcome {
+            Some(response::Outcome::Error(error)) => error.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn inline(code: &str) -> Plugin {
+    Plugin {
+        key: String::new(),
+        format: PluginFormat::Esm.into(),
+        code: Some(plugin::Code::InlineCode(code.as_bytes().to_vec().into())),
+    }
+}
+
+fn with(id: u32, plugins: &[Plugin]) -> Frame {
+    let plugins = plugins.to_vec();
+    request(
+        id,
+        request::Call::Init(InitRequest { plugins, plugin_timeout_ms: 200, ..Default::default() }),
+    )
+}
