@@ -33,6 +33,8 @@ pub struct Loaded {
     pub file: Arc<PathBuf>,
     /// Position in the file.
     pub index: usize,
+    /// Which fixture plugins it is played with.
+    pub format: Option<&'static str>,
     /// The case.
     pub case: Arc<Case>,
 }
@@ -95,6 +97,7 @@ pub fn load(root: &Path, file: &Path) -> Result<Vec<Loaded>, Vec<String>> {
             suite: suite.suite.clone(),
             file: Arc::clone(&file),
             index,
+            format: None,
             case: Arc::new(case),
         })
         .collect())
@@ -191,6 +194,29 @@ pub fn fixture_dir(loaded: &Loaded) -> PathBuf {
     loaded.file.parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
+/// The directory of the fixture plugins.
+pub fn plugin_dir(loaded: &Loaded) -> PathBuf {
+    let depth = loaded.suite.split('/').count();
+    let root = loaded.file.ancestors().nth(depth).unwrap_or(Path::new(""));
+    root.join("../fixtures/plugins")
+}
+
+/// True for a plugin that the suite brings along, in the format that is being tested.
+pub fn is_fixture(plugin: &schema::Plugin) -> bool {
+    plugin.format.is_empty() && plugin.code.is_none()
+}
+
+/// True if the case has such plugins.
+pub fn uses_fixtures(case: &Case) -> bool {
+    let has = |init: &Option<schema::Init>| {
+        init.iter().flat_map(|init| &init.plugins).any(is_fixture)
+    };
+    has(&case.init) || uses(&case.steps, &|step| has(&step.init) || has(&step.reopen))
+}
+
+/// Formats of plugins, in the order in which cases are played with them.
+pub const FORMATS: [&str; 3] = ["ESM", "WASM", "BUILTIN"];
+
 fn descriptor(name: &str) -> MessageDescriptor {
     POOL.get_message_by_name(&format!("lix.conformance.v1.{name}"))
         .unwrap_or_else(|| panic!("the schema has no message {name}"))
@@ -235,6 +261,14 @@ fn check_case(case: &Case) -> Vec<String> {
         if !["OPFS", "FILE", "bytes"].contains(&name) {
             faults.push(format!("store names no kind of storage: {wanted:?}"));
         }
+    }
+    for format in &case.formats {
+        if !FORMATS.contains(&&**format) {
+            faults.push(format!("formats names no format of plugins: {format:?}"));
+        }
+    }
+    if (!case.formats.is_empty() || case.interrupts) && !uses_fixtures(case) {
+        faults.push("formats and interrupts are about fixture plugins".to_owned());
     }
     if case.init.is_some() && case.no_init {
         faults.push("init and no_init exclude each other".to_owned());

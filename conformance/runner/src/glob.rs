@@ -7,6 +7,16 @@ pub fn matches(pattern: &str, id: &str) -> bool {
     parts(&pattern, &id)
 }
 
+/// True if the pattern means the case. One without `@FORMAT` means a case in all its formats.
+pub fn selects(pattern: &str, id: &str) -> bool {
+    let bare = |text: &str| text.split_once('@').map(|(bare, _)| bare.to_owned());
+    match (bare(pattern), bare(id)) {
+        (None, Some(id)) => matches(pattern, &id),
+        (Some(pattern), None) => matches(&pattern, id),
+        _ => matches(pattern, id),
+    }
+}
+
 /// FNV-1a, 64 bits: the same shard in every language, and stable when cases are added.
 pub fn fnv1a64(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -39,6 +49,20 @@ fn part(pattern: &[u8], text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_format_is_named_or_left_open() {
+        for (pattern, id, expected) in [
+            ("a/b", "a/b@ESM", true),
+            ("a/*", "a/b@ESM", true),
+            ("a/*@ESM", "a/b@ESM", true),
+            ("a/b@ESM", "a/b@BUILTIN", false),
+            ("a/b@ESM", "a/b", true),
+            ("a/c", "a/b@ESM", false),
+        ] {
+            assert_eq!(selects(pattern, id), expected, "{pattern} {id}");
+        }
+    }
 
     #[test]
     fn stars_stay_inside_their_part() {

@@ -35,6 +35,8 @@ pub struct Config {
     pub conformance: bool,
     /// Sessions at once by default.
     pub jobs: Option<usize>,
+    /// Plugins that are modules can be interrupted.
+    pub interrupts_plugins: bool,
     /// What storage TEST stands for, if that is said.
     pub storage: Option<StorageConfig>,
     /// Factor for what real time may be late or early.
@@ -113,6 +115,8 @@ struct File {
     #[serde(default)]
     conformance: bool,
     jobs: Option<usize>,
+    #[serde(default)]
+    interrupts_plugins: bool,
     storage: Option<StorageConfig>,
     #[serde(default = "default_time_scale")]
     time_scale: f64,
@@ -135,6 +139,7 @@ pub fn resolve(spec: &str) -> Result<Config, String> {
         known_failures: None,
         conformance: false,
         jobs: None,
+        interrupts_plugins: false,
         storage: None,
         time_scale: default_time_scale(),
         spec: spec.to_owned(),
@@ -203,6 +208,7 @@ fn from_file(path: &Path, spec: &str) -> Result<Config, String> {
         known_failures: file.known_failures.map(|name| dir.join(name)),
         conformance: file.conformance,
         jobs: file.jobs,
+        interrupts_plugins: file.interrupts_plugins,
         storage: file.storage,
         time_scale: file.time_scale,
         dir,

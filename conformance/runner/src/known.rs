@@ -119,14 +119,14 @@ impl KnownFailures {
 
     /// The entry for a case: the last one that matches.
     pub fn entry(&self, id: &str) -> Option<&Entry> {
-        self.entries.iter().rev().find(|entry| glob::matches(&entry.pattern, id))
+        self.entries.iter().rev().find(|entry| glob::selects(&entry.pattern, id))
     }
 
     /// What is wrong with the list, given every id of the suite (not only the selected ones).
     pub fn faults<'a>(&self, ids: impl Iterator<Item = &'a str> + Clone) -> Vec<Fault> {
         let mut faults = self.faults.clone();
         for entry in &self.entries {
-            let count = ids.clone().filter(|id| glob::matches(&entry.pattern, id)).count();
+            let count = ids.clone().filter(|id| glob::selects(&entry.pattern, id)).count();
             let message = if count == 0 {
                 "the pattern matches nothing".to_owned()
             } else if count > WIDE && !entry.wide {

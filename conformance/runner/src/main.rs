@@ -24,7 +24,7 @@ IMPL is a file impl.json, or stdio:COMMAND ARGS, tcp://HOST:PORT, ws://HOST:PORT
 PATTERN matches case ids: * inside one part, ** over several; values/** or values/text/nul.
 
 Selection   --profile NAME  --run PATTERN  --skip PATTERN  --since 1.N  --level REQUIRED|RECOMMENDED|OPTIONAL
-            --shard I/N  --list
+            --format ESM|WASM|BUILTIN  --shard I/N  --list
 Judgement   --require CAPABILITY  --strict  --known-failures FILE  --update-known
 Running     --jobs N  --shuffle SEED  --timeout-ms N  --time-scale X  --cases DIR  --bless
 Output      --junit FILE  --json FILE  --trace FILE  --quiet
@@ -122,7 +122,8 @@ fn execute(config: &Config, args: &Args, all: &[Loaded]) -> Result<u8, String> {
         || args.options.profile.is_some()
         || args.options.shard.is_some()
         || args.options.level.is_some()
-        || args.options.since.is_some();
+        || args.options.since.is_some()
+        || args.options.format.is_some();
     if args.update_known && (selective || known_path.is_none()) {
         return Err("--update-known needs a list and works on whole runs only".to_owned());
     }
@@ -340,6 +341,13 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
                 let name = value()?;
                 args.options.level =
                     Some(Level::from_str_name(&name).ok_or_else(|| format!("no level {name:?}"))?);
+            }
+            "--format" => {
+                let name = value()?;
+                if !case::FORMATS.contains(&&*name) {
+                    return Err(format!("no format of plugins {name:?}"));
+                }
+                args.options.format = Some(name);
             }
             "--require" => args.options.require.extend(value()?.split(',').map(str::to_owned)),
             "--strict" => args.options.strict = true,

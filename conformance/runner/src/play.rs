@@ -16,7 +16,7 @@ use crate::expect::{self, Difference, View};
 use crate::expr::Vars;
 use crate::implementation::Transport;
 use crate::proto::{self, Fields as _};
-use crate::request::{self, Built, Context};
+use crate::request::{self, Built, Context, Plugins};
 use crate::session::{Answer, Session, Stop, Token, error_name, error_summary};
 use crate::store::{CaseStore, Storage};
 use crate::trace::{Recorder, TraceFile};
@@ -172,6 +172,7 @@ pub fn play(setting: &Setting, target: &mut dyn Target, loaded: &Loaded, bless: 
         target,
         loaded,
         dir: case::fixture_dir(loaded),
+        plugin_dir: case::plugin_dir(loaded),
         vars,
         stores,
         stored: false,
@@ -263,6 +264,7 @@ struct Player<'a> {
     target: &'a mut dyn Target,
     loaded: &'a Loaded,
     dir: PathBuf,
+    plugin_dir: PathBuf,
     vars: Vars,
     stores: Option<CaseStore>,
     stored: bool,
@@ -716,7 +718,7 @@ impl Player<'_> {
             response.items("items").iter().filter_map(prost_reflect::Value::as_message).collect();
         let mut differences = Vec::new();
         let mut index = 0;
-        let context = Context { vars, dir: &self.dir };
+        let context = Context { vars, ..self.context() };
         let mut blessings = Vec::new();
         let pointer = self.pointer.clone();
         context.each_statement(&batch.statements, &mut |context, statement| {
@@ -1310,7 +1312,8 @@ impl Player<'_> {
     }
 
     fn context(&self) -> Context<'_> {
-        Context { vars: &self.vars, dir: &self.dir }
+        let plugins = self.loaded.format.map(|format| Plugins { format, dir: &self.plugin_dir });
+        Context { vars: &self.vars, dir: &self.dir, plugins }
     }
 
     fn session(&mut self) -> Result<&mut Session, Trouble> {

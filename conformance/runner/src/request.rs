@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::case::schema::{self, Step, bytes::Source, mutation::Op, raw::Content};
-use crate::case::{json_of, json_of_list, json_of_struct};
+use crate::case::{is_fixture, json_of, json_of_list, json_of_struct};
 use crate::expr::Vars;
 use crate::proto;
 use crate::value::{Cell, Param, hex, int_from_json, unbase64, unhex, xorshift32};
@@ -28,6 +28,17 @@ pub struct Context<'a> {
     /// Variables.
     pub vars: &'a Vars,
     /// Where fixtures are.
+    pub dir: &'a Path,
+    /// Which fixture plugins there are.
+    pub plugins: Option<Plugins<'a>>,
+}
+
+/// The fixture plugins of one format.
+#[derive(Clone, Copy)]
+pub struct Plugins<'a> {
+    /// The format.
+    pub format: &'a str,
+    /// Where modules are.
     pub dir: &'a Path,
 }
 
@@ -181,7 +192,7 @@ impl Context<'_> {
                 if !statement.loop_var.is_empty() {
                     vars.set_int(&statement.loop_var, i);
                 }
-                each(&Context { vars: &vars, dir: self.dir }, statement)?;
+                each(&Context { vars: &vars, ..*self }, statement)?;
             }
         }
         Ok(())
@@ -231,6 +242,10 @@ impl Context<'_> {
         }
         let mut plugins = Vec::new();
         for plugin in &init.plugins {
+            if is_fixture(plugin) {
+                plugins.push(self.fixture(plugin, attachments)?);
+                continue;
+            }
             let format = match plugin.format.as_str() {
                 "" => 0,
                 name => proto::enum_number("PluginFormat", name)?,
@@ -249,6 +264,9 @@ impl Context<'_> {
         }
         if !plugins.is_empty() {
             out["plugins"] = json!(plugins);
+        }
+        if init.plugin_timeout_ms > 0 {
+            out["plugin_timeout_ms"] = json!(init.plugin_timeout_ms);
         }
         if let Some(autosave) = &init.autosave {
             out["autosave"] = json!({
@@ -280,6 +298,36 @@ impl Context<'_> {
             out["durability"] = json!(proto::enum_number("Durability", &init.durability)?);
         }
         Ok(out)
+    }
+
+    /// A fixture plugin, as it is asked for in the format that is being tested.
+    fn fixture(
+        &self,
+        plugin: &schema::Plugin,
+        attachments: &mut Vec<Vec<u8>>,
+    ) -> Result<Json, String> {
+        let Some(Plugins { format, dir }) = self.plugins else {
+            return Err("fixture plugins need a format".to_owned());
+        };
+        let name = if plugin.fixture.is_empty() { &plugin.key } else { &plugin.fixture };
+        let number = proto::enum_number("PluginFormat", format)?;
+        if format == "BUILTIN" {
+            if !plugin.key.is_empty() && plugin.key != *name {
+                return Err(format!("{name} is not built in under another key"));
+            }
+            return Ok(json!({ "key": name, "format": number }));
+        }
+        let path = dir.join(format!("{name}.{}", if format == "WASM" { "wasm" } else { "js" }));
+        let code =
+            std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut entry = json!({ "key": plugin.key, "format": number });
+        if plugin.attach {
+            entry["code_attachment"] = json!(attachments.len());
+            attachments.push(code);
+        } else {
+            entry["inline_code"] = json!(STANDARD.encode(code));
+        }
+        Ok(entry)
     }
 
     /// A raw message, and the id whose answer it asks for if that can be told.
@@ -469,7 +517,7 @@ mod tests {
         let step: Step = case::from_json("Step", &serde_json::from_str(step).unwrap()).unwrap();
         let mut vars = Vars::default();
         vars.set_int("c", 3);
-        let context = Context { vars: &vars, dir: Path::new(".") };
+        let context = Context { vars: &vars, dir: Path::new("."), plugins: None };
         context
             .request(&step, &|label| if label == "x" { Ok(70) } else { Err(format!("no {label}")) })
     }
@@ -523,7 +571,7 @@ mod tests {
         let raw = |json: Json| {
             let raw: schema::Raw = case::from_json("Raw", &json).unwrap();
             let vars = Vars::default();
-            Context { vars: &vars, dir: Path::new(".") }.raw(&raw)
+            Context { vars: &vars, dir: Path::new("."), plugins: None }.raw(&raw)
         };
         let (message, id) = raw(json!({
             "frame": {"id": 7, "request": {"export": {}}}, "attachments": [{"hex": "0102"}], "append_hex": "f83f01",

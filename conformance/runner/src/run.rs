@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::case::Loaded;
+use crate::case::{self, Loaded};
 use crate::case::schema::case::Level;
 use crate::case::schema::{CaseResult, ListFault, Outcome, Report, Totals, Verdict};
 use crate::glob;
@@ -29,6 +29,8 @@ pub struct Options {
     pub profile: Option<Vec<String>>,
     /// Only cases of this minor or earlier, such as "1.0".
     pub since: Option<String>,
+    /// Fixture plugins of this format only.
+    pub format: Option<String>,
     /// Only cases of this level.
     pub level: Option<Level>,
     /// Capabilities whose absence makes cases fail instead of not apply.
@@ -60,6 +62,7 @@ impl Default for Options {
             skip: Vec::new(),
             profile: None,
             since: None,
+            format: None,
             level: None,
             require: Vec::new(),
             strict: false,
@@ -99,14 +102,14 @@ pub enum Refused {
 /// The selected cases, in the order in which they run.
 pub fn select(all: &[Loaded], options: &Options) -> Vec<Loaded> {
     let any =
-        |patterns: &[String], id: &str| patterns.iter().any(|pattern| glob::matches(pattern, id));
+        |patterns: &[String], id: &str| patterns.iter().any(|pattern| glob::selects(pattern, id));
     let mut selected: Vec<Loaded> = all
         .iter()
         .filter(|loaded| {
             let id = &loaded.id;
             (options.run.is_empty() || any(&options.run, id))
                 && options.profile.as_ref().is_none_or(|patterns| any(patterns, id))
-                && !any(&options.skip, id)
+                && !options.skip.iter().any(|pattern| glob::matches(pattern, id))
                 && options.level.is_none_or(|level| loaded.case.level() == level)
                 && options.since.as_ref().is_none_or(|since| {
                     let own = if loaded.case.since.is_empty() { "1.0" } else { &loaded.case.since };
@@ -151,6 +154,17 @@ pub fn run(
         },
         facts,
     };
+
+    let in_formats = |cases: &[Loaded]| -> Vec<Loaded> {
+        cases.iter().flat_map(|loaded| in_formats(loaded, &setting.facts, options)).collect()
+    };
+    let mut selected = in_formats(&selected);
+    let any =
+        |patterns: &[String], id: &str| patterns.iter().any(|pattern| glob::selects(pattern, id));
+    selected.retain(|loaded| {
+        (options.run.is_empty() || any(&options.run, &loaded.id)) && !any(&options.skip, &loaded.id)
+    });
+    let all = &in_formats(all);
 
     let mut results = Vec::new();
     let mut queue = VecDeque::new();
@@ -231,6 +245,28 @@ pub fn run(
         totals: Some(totals),
     };
     Ok(Finished { report, played, harness_failed: !own_breaches.is_empty() })
+}
+
+/// A case as often as it is to be played: once, or for each format of its plugins.
+fn in_formats(loaded: &Loaded, facts: &Facts, options: &Options) -> Vec<Loaded> {
+    let case = &loaded.case;
+    if !case::uses_fixtures(case) {
+        return vec![loaded.clone()];
+    }
+    let played: Vec<Loaded> = case::FORMATS
+        .into_iter()
+        .filter(|format| {
+            facts.has(&format!("PLUGINS_{format}"))
+                && (case.formats.is_empty() || case.formats.iter().any(|own| own == format))
+                && options.format.as_ref().is_none_or(|only| only == format)
+        })
+        .map(|format| Loaded {
+            id: format!("{}@{format}", loaded.id),
+            format: Some(format),
+            ..loaded.clone()
+        })
+        .collect();
+    if played.is_empty() { vec![loaded.clone()] } else { played }
 }
 
 /// Today as YYYY-MM-DD, in UTC.
@@ -357,6 +393,16 @@ fn obstacle(
         };
         if !holds {
             return Some(format!("the storage is not {condition}"));
+        }
+    }
+    if case::uses_fixtures(case) {
+        match loaded.format {
+            None => return Some("no format of plugins that the case is for".to_owned()),
+            Some("BUILTIN") => {}
+            Some(_) if case.interrupts && !config.interrupts_plugins => {
+                return Some("plugins cannot be interrupted".to_owned());
+            }
+            Some(_) => {}
         }
     }
     for need in &case.needs {
@@ -527,6 +573,7 @@ mod tests {
             suite: String::new(),
             file: Arc::new(PathBuf::new()),
             index: 0,
+            format: None,
             case: Arc::new(case),
         }
     }
