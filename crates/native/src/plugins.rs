@@ -11,6 +11,7 @@ mod globals;
 mod realm;
 #[cfg(test)]
 mod tests;
+mod watchdog;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -25,18 +26,23 @@ use rquickjs::{Ctx, Exception, Function, Module, Object, Persistent, TypedArray}
 use self::realm::{Realm, bytes, text};
 
 pub(crate) use self::realm::THREAD_STACK_BYTES;
+pub(crate) use self::watchdog::GiveUp;
 
 /// Evaluates every module once and asks it who it is. `time` bounds this for each of them, and each
-/// call later.
+/// call later; `give_up` is for code that cannot be stopped.
 ///
 /// # Errors
 ///
 /// PLUGIN_LOAD, PLUGIN_INVALID, PLUGIN_TIMEOUT; the subject is the key, or the index among
 /// `sources` if none was given.
-pub(crate) fn load(sources: &[PluginSource], time: Duration) -> Result<Box<dyn Plugins>> {
+pub(crate) fn load(
+    sources: &[PluginSource],
+    time: Duration,
+    give_up: GiveUp,
+) -> Result<Box<dyn Plugins>> {
     // The code that is ours has a key of its own, should it ever fail.
     let own = |thrown: realm::Thrown| thrown.into_error(Reason::PluginLoad, "");
-    let realm = Realm::new(time).map_err(own)?;
+    let realm = Realm::new(time, give_up).map_err(own)?;
     let runtime = realm.run(|ctx| {
         globals::install(&ctx)?;
         evaluate(&ctx, "runtime.js", include_str!("plugins/runtime.js"))

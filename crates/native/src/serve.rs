@@ -16,6 +16,7 @@ use lix_engine_core::{
 use lix_engine_protocol::Reason;
 
 use crate::platform::Machine;
+use crate::plugins::GiveUp;
 use crate::trace::{Direction, Trace};
 use crate::{plugins, storage};
 
@@ -24,6 +25,7 @@ pub(crate) struct Server {
     session: Session,
     trace: Trace,
     conformance: bool,
+    give_up: GiveUp,
     /// Storage that somebody else has, and until when to wait for it.
     awaited: Option<(StorageRequest, Instant)>,
     is_killed: bool,
@@ -37,10 +39,11 @@ pub(crate) enum Received {
 }
 
 impl Server {
-    pub(crate) fn new(options: SessionOptions, trace: Trace) -> Self {
+    /// `give_up` ends the transport, from another thread, when the session never will.
+    pub(crate) fn new(options: SessionOptions, trace: Trace, give_up: GiveUp) -> Self {
         let conformance = options.conformance;
         let session = Session::new(options, Arc::new(Machine));
-        Self { session, trace, conformance, awaited: None, is_killed: false }
+        Self { session, trace, conformance, give_up, awaited: None, is_killed: false }
     }
 
     /// Takes a message in; nothing runs yet.
@@ -115,7 +118,7 @@ impl Server {
         send: &mut dyn FnMut(Effect),
         run: impl FnOnce(&mut Session, &mut dyn FnMut(Effect)) -> bool,
     ) -> bool {
-        let Self { session, trace, conformance, awaited, is_killed } = self;
+        let Self { session, trace, conformance, give_up, awaited, is_killed } = self;
         let mut wanted: Option<Wanted> = None;
         let mut sink = |effect: Effect, wanted: &mut Option<Wanted>| match effect {
             Effect::OpenStorage(request) => {
@@ -140,7 +143,7 @@ impl Server {
             while let Some(next) = wanted.take().or_else(|| awaited.take().map(awaited_storage)) {
                 let event = match next {
                     Wanted::Plugins(sources, time) => {
-                        Event::PluginsLoaded(plugins::load(&sources, time))
+                        Event::PluginsLoaded(plugins::load(&sources, time, give_up.clone()))
                     }
                     Wanted::Storage(request, until) => {
                         match storage::open(&request, *conformance) {

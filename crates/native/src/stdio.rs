@@ -2,6 +2,7 @@
 //! statement runs; it stops reading when too much waits.
 
 use std::io::{self, BufReader, BufWriter, Write};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::time::Duration;
 
@@ -27,7 +28,12 @@ pub(crate) fn serve(options: SessionOptions, trace: Trace) -> io::Result<()> {
     // Not joined: it may sit in a read that never returns. The process ends without it.
     std::thread::spawn(move || read_all(&limits, |input| sender.send(input).is_ok()));
 
-    let mut server = Server::new(options, trace);
+    // One session is all there is, and its host waits for the stream to end.
+    let give_up = Arc::new(|| {
+        eprintln!("lix-engine: a plugin does not come back, so the process ends");
+        std::process::exit(1);
+    });
+    let mut server = Server::new(options, trace, give_up);
     let mut result = Ok(());
     let mut broken = None;
     let mut more = false;

@@ -2,7 +2,8 @@
 //! message, every attachment one more.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,11 +39,17 @@ fn session(stream: TcpStream, options: SessionOptions, trace: Trace) -> tungsten
     let config = WebSocketConfig::default()
         .max_message_size(usize::try_from(options.limits.max_attachment_bytes).ok())
         .max_frame_size(usize::try_from(options.limits.max_attachment_bytes).ok());
+    let line = stream.try_clone()?;
     let socket = tungstenite::accept_with_config(stream, Some(config))
         .map_err(|error| io::Error::other(error.to_string()))?;
     let mut connection =
         Connection { socket, partial: None, limits: options.limits, is_lost: false };
-    let mut server = Server::new(options, trace);
+    // The others go on; this thread is lost until its plugin comes back.
+    let give_up = Arc::new(move || {
+        eprintln!("lix-engine: a plugin does not come back, so its connection ends");
+        let _ = line.shutdown(Shutdown::Both);
+    });
+    let mut server = Server::new(options, trace, give_up);
     let mut more = false;
     // Also a session that failed refuses what comes, until the peer hangs up.
     while !connection.is_lost {

@@ -11,6 +11,8 @@ use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::module::Declared;
 use rquickjs::{Context, Ctx, Exception, Module, Runtime, TypedArray, Value};
 
+use super::watchdog::{GiveUp, Watchdog};
+
 /// One thread's JavaScript: a heap, a stack, the built-in objects.
 pub(super) struct Realm {
     context: Context,
@@ -21,6 +23,7 @@ pub(super) struct Realm {
 /// How long a call takes. A call within a call has what is left to the outer one.
 struct Clock {
     time: Duration,
+    watchdog: Watchdog,
     deadline: Cell<Option<Instant>>,
     is_over: Cell<bool>,
 }
@@ -37,9 +40,12 @@ pub(super) struct Thrown {
 }
 
 impl Realm {
-    /// Every call of [`Realm::run`] may take this long.
-    pub(super) fn new(time: Duration) -> Result<Self, Thrown> {
-        let clock = Rc::new(Clock { time, deadline: Cell::default(), is_over: Cell::default() });
+    /// Every call of [`Realm::run`] may take this long; `give_up` is for those that take it all the
+    /// same.
+    pub(super) fn new(time: Duration, give_up: GiveUp) -> Result<Self, Thrown> {
+        let watchdog = Watchdog::new(give_up).map_err(|error| Thrown::words(error.to_string()))?;
+        let (deadline, is_over) = Default::default();
+        let clock = Rc::new(Clock { time, watchdog, deadline, is_over });
         let imported = Imported::default();
         let open = || {
             let runtime = Runtime::new()?;
@@ -90,7 +96,8 @@ impl Clock {
     fn start(&self) -> impl Drop {
         self.is_over.set(false);
         self.deadline.set(Some(Instant::now() + self.time));
-        Stop(&self.deadline)
+        self.watchdog.begin(self.time);
+        Stop(self)
     }
 
     fn has_struck(&self) -> bool {
@@ -100,11 +107,12 @@ impl Clock {
     }
 }
 
-struct Stop<'a>(&'a Cell<Option<Instant>>);
+struct Stop<'a>(&'a Clock);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {
-        self.0.set(None);
+        self.0.deadline.set(None);
+        self.0.watchdog.end();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lix_engine_core::{Manifest, PluginFile, PluginQuery, PluginSource, Plugins};
@@ -9,7 +10,7 @@ use lix_engine_protocol::proto::PluginFormat;
 use lix_engine_protocol::{Error, Reason, Result};
 
 use super::realm::{Realm, text};
-use super::{globals, load};
+use super::{GiveUp, globals, load};
 
 #[test]
 fn a_plugin_is_the_default_export_or_the_one_named_plugin() {
@@ -120,7 +121,7 @@ fn an_error_names_the_plugin_that_was_asked_for() {
         ("", vec![b'/', b'/', 0xff], "1"),
     ] {
         let sources = [source("", good.clone()), source(key, bad)];
-        let error = load(&sources, PATIENCE).err().unwrap();
+        let error = load(&sources, PATIENCE, never()).err().unwrap();
         assert_eq!((error.reason, error.subject.as_str()), (Reason::PluginLoad, subject));
     }
 }
@@ -169,7 +170,7 @@ fn a_loop_ends_and_the_next_call_works() {
             "let calls = 0
              export default {{ key: 'k', detectChanges() {{ if (calls++ > 0) return []; {endless} }} }}"
         );
-        let plugins = load(&[source("", code.into())], Duration::from_millis(50)).unwrap();
+        let plugins = load(&[source("", code.into())], Duration::from_millis(50), never()).unwrap();
         let start = Instant::now();
         let result = detect(&*plugins);
         assert!(start.elapsed() < PATIENCE, "{endless}");
@@ -188,7 +189,7 @@ fn a_module_that_never_ends_is_given_up() {
         source("", "export default { key: 'good' }".into()),
         source("", "for (;;) {} export default { key: 'endless' }".into()),
     ];
-    let error = load(&sources, Duration::from_millis(50)).err().unwrap();
+    let error = load(&sources, Duration::from_millis(50), never()).err().unwrap();
     assert_eq!((error.reason, error.subject.as_str()), (Reason::PluginTimeout, "1"), "{error}");
 }
 
@@ -519,12 +520,12 @@ fn memory_that_runs_out_anywhere_leaves_a_heap_that_can_be_freed() {
 
 fn loaded(codes: &[&str]) -> Box<dyn Plugins> {
     let sources: Vec<_> = codes.iter().map(|code| source("", code.as_bytes().to_vec())).collect();
-    load(&sources, PATIENCE).unwrap_or_else(|error| panic!("{error} {}", error.subject))
+    load(&sources, PATIENCE, never()).unwrap_or_else(|error| panic!("{error} {}", error.subject))
 }
 
 fn refused(codes: &[&str]) -> Error {
     let sources: Vec<_> = codes.iter().map(|code| source("", code.as_bytes().to_vec())).collect();
-    load(&sources, PATIENCE).err().expect("it does not load")
+    load(&sources, PATIENCE, never()).err().expect("it does not load")
 }
 
 fn source(key: &str, code: Vec<u8>) -> PluginSource {
@@ -543,7 +544,7 @@ fn failure(body: &str) -> Error {
 
 /// What an expression is, as a string.
 fn js(expression: &str) -> String {
-    let realm = Realm::new(PATIENCE).unwrap();
+    let realm = Realm::new(PATIENCE, never()).unwrap();
     let value = realm.run(|ctx| {
         globals::install(&ctx)?;
         let helpers = "
@@ -555,6 +556,11 @@ fn js(expression: &str) -> String {
         text(ctx.eval(format!("{helpers}; String({expression})"))?)
     });
     value.unwrap_or_else(|thrown| panic!("{expression}: {thrown:?}"))
+}
+
+/// Nothing here is beyond interrupts.
+fn never() -> GiveUp {
+    Arc::new(|| panic!("given up"))
 }
 
 fn query(answer: impl Fn(&str, &str) -> Result<String> + 'static) -> Rc<dyn PluginQuery> {

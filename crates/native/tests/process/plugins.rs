@@ -55,6 +55,17 @@ fn a_plugin_that_cannot_be_is_named_and_init_may_be_tried_again() {
 }
 
 #[test]
+fn a_plugin_that_no_interrupt_reaches_ends_the_process() {
+    let mut engine = Session::start();
+    engine.0.send(&framed(&with(1, &[inline(UNSTOPPABLE)]), &[]));
+    // The input stays open: it is not the host that ends this.
+    let rest = engine.0.rest();
+    let end = engine.0.wait();
+    assert_eq!((rest.len(), end.status.code()), (0, Some(1)));
+    assert!(end.stderr.contains("does not come back"), "{}", end.stderr);
+}
+
+#[test]
 fn what_a_plugin_logs_goes_to_stderr() {
     let mut engine = Session::start();
     let code = "console.log('ä', { a: 1 }); export default { key: 'k' }";
@@ -89,7 +100,10 @@ impl Session {
     }
 }
 
-fn inline(code: &str) -> Plugin {
+/// One built-in function that runs for years.
+pub(crate) const UNSTOPPABLE: &str = "Array.prototype.reverse.call({ length: 2 ** 53 - 1 })";
+
+pub(crate) fn inline(code: &str) -> Plugin {
     Plugin {
         key: String::new(),
         format: PluginFormat::Esm.into(),
@@ -97,7 +111,7 @@ fn inline(code: &str) -> Plugin {
     }
 }
 
-fn with(id: u32, plugins: &[Plugin]) -> Frame {
+pub(crate) fn with(id: u32, plugins: &[Plugin]) -> Frame {
     let plugins = plugins.to_vec();
     request(
         id,

@@ -3,11 +3,12 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 
-use lix_engine_proto::{Frame, InitRequest, Plugin, PluginFormat, init_request, plugin, request};
+use lix_engine_proto::{Frame, InitRequest, init_request, request};
 use prost::Message as _;
 use tungstenite::{Message, WebSocket};
 
 use crate::engine::{Engine, LONG, close, exec, first_ints, init, request, verdict};
+use crate::plugins::{UNSTOPPABLE, inline, with};
 
 struct Server {
     address: String,
@@ -90,19 +91,13 @@ fn a_plugin_that_fails_ends_neither_the_connection_nor_its_neighbours() {
     let server = Server::start();
     let mut one = server.ready();
     let mut two = server.connect();
-    // Each is as deep as the stack of its thread allows.
-    let code = "const f = () => f(); f()";
-    let plugin = Plugin {
-        key: "deep".into(),
-        format: PluginFormat::Esm.into(),
-        code: Some(plugin::Code::InlineCode(code.as_bytes().into())),
-    };
-    let init = request(
-        1,
-        request::Call::Init(InitRequest { plugins: vec![plugin], ..Default::default() }),
-    );
-    assert_eq!(two.verdict(&init), "PLUGIN_LOAD");
-    assert_eq!(two.verdict(&self::init(2)), "ok");
+    // As deep as the stack of a connection's thread allows.
+    assert_eq!(two.verdict(&with(1, &[inline("const f = () => f(); f()")])), "PLUGIN_LOAD");
+    assert_eq!(two.verdict(&init(2)), "ok");
+    // What cannot be stopped ends its connection.
+    let mut three = server.connect();
+    three.send(&with(1, &[inline(UNSTOPPABLE)]), &[]);
+    assert!(three.0.read().is_err());
     assert_eq!(one.verdict(&exec(2, "select 1")), "ok");
 }
 
