@@ -1,6 +1,7 @@
 /**
  * Copies the licences in, and fills dist/: the modules as tsc emits them, the generated code and the wasm beside them, the
- * worker's script as one module, and standalone.js, the whole package in one module for pages without a bundler.
+ * worker's script as one module, the code that runs plugins as another, and standalone.js, the whole package in one
+ * module for pages without a bundler.
  */
 
 import { execFileSync } from "node:child_process"
@@ -10,6 +11,7 @@ import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { build } from "esbuild"
 
+const KYSELY_NOTICE = "// Contains parts of Kysely: MIT License, Copyright (c) 2022 Sami Koskimäki."
 const root = join(dirname(fileURLToPath(import.meta.url)), "..")
 const at = (...parts) => join(root, ...parts)
 
@@ -27,6 +29,9 @@ for (const file of ["lix_engine.js", "lix_engine.wasm"]) cpSync(at("src/wasm", f
 // The wasm stays a file of its own: `new URL(…, import.meta.url)` finds it. The worker's script is one module because its
 // imports are fetched one behind the other before an engine can open anything: 8 of 80 ms to the first answer.
 await bundle("worker.js", "worker.js", { allowOverwrite: true })
+// Loaded only where there are plugins. With what it needs of Kysely, which a worker could not find.
+await bundle("plugins/runtime.js", "plugins/runtime.js", { allowOverwrite: true, banner: { js: KYSELY_NOTICE } })
+for (const file of ["query-sync.js", "query-sync.d.ts", "plugin.js"]) rmSync(at("dist/plugins", file))
 // Here the worker stays a file of its own, too.
 await bundle("index.js", "standalone.js")
 

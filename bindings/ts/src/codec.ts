@@ -19,6 +19,8 @@ export interface Envelope {
   readonly v: 1
   readonly frame: ArrayBuffer
   readonly attachments?: ArrayBuffer[]
+  /** No part of the protocol: the host wants to hear when a plugin's code begins and when it is over. */
+  readonly watch?: true
 }
 
 /** How an `ExecRequest` is to be answered, in the protocol's own terms; 0 leaves it to the engine. */

@@ -14,15 +14,17 @@ import { applyPolicy, BatchData, checkBatch, ColumnBatch, ColumnData, type CellO
 import { EngineError, malformed, withFields } from "./errors.js"
 import {
   AutosavePhase, Capability as WireCapability, CloseCursorRequestSchema, CloseRequestSchema, CommitDetail, Durability, EventKind as WireEventKind,
-  ExportRequestSchema, ExportResponseSchema, InitRequestSchema, InitResponseSchema, type LixKeyValueSchema, LogLevel, OpenMode as WireOpenMode, ResumeRequestSchema,
+  ExportRequestSchema, ExportResponseSchema, InitRequestSchema, PluginFormat, type PluginSchema, InitResponseSchema, type LixKeyValueSchema, LogLevel, OpenMode as WireOpenMode, ResumeRequestSchema,
   SaveRequestSchema, SaveResponseSchema, StorageKind, SuspendRequestSchema, SuspendResponseSchema, type InitResponse, type Request,
 } from "./gen/engine_pb.js"
 import { followPage } from "./lifecycle.js"
 import { OPENED } from "./opened.js"
 import { isPersisted } from "./persist.js"
+import type { LixPlugin } from "./plugins/plugin.js"
 import { decodeRows, type Row } from "./rows.js"
 import { later } from "./schedule.js"
 import { SaveStatus } from "./status.js"
+import { Watchdog } from "./watchdog.js"
 import { cancelled, createTransport, transportClosed, type EnginePort, type Waiting } from "./transport.js"
 import type {
   BatchOptions, BatchOutcome, Capability, CloseOptions, ColumnarResult, EngineEvents, EnginePhase, EngineStatus, ExecOptions, ExecResult, InitOptions,
@@ -45,7 +47,9 @@ export function createEngine(port: EnginePort, options: InitOptions = {}): LixEn
 
 class Engine {
   readonly #transport
+  readonly #port: EnginePort
   readonly #options: InitOptions
+  #watchdog: Watchdog | undefined
   readonly #listeners = new Map<string, Set<(event: never) => void>>()
   readonly #saves = new SaveStatus()
   #phase: EnginePhase = "new"
@@ -60,9 +64,11 @@ class Engine {
 
   constructor(port: EnginePort, options: InitOptions) {
     this.#options = options
+    this.#port = port
     this.#transport = createTransport(port, {
       event: (bytes) => this.#onEvent(bytes),
       refused: (answer) => this.#onRefused(answer),
+      plugin: (plugin) => this.#watchdog?.heard(plugin),
       lost: (error) => this.#onLost(error),
     })
   }
@@ -84,7 +90,9 @@ class Engine {
     return new Promise((resolve, reject) => {
       const id = this.#transport.nextId()
       const defaults = resolveOptions({ integers: options.integers }, DEFAULTS)
-      const message = encodeInit(id, options)
+      const plugins = [...pluginsOf(this.#options), ...pluginsOf(own)]
+      const message = encodeInit(id, options, plugins)
+      this.#preparePlugins(plugins, options.pluginTimeoutMs)
       this.#phase = "opening"
       this.#send(id, message, {
         settle: (answer) => {
@@ -105,6 +113,19 @@ class Engine {
           reject(error)
         },
       })
+    })
+  }
+
+  #preparePlugins(plugins: readonly (LixPlugin | string)[], timeoutMs = PLUGIN_TIMEOUT_MS): void {
+    const objects = plugins.filter((plugin) => typeof plugin !== "string")
+    if (objects.length > 0 && !this.#port.providePlugins) {
+      const message = "an engine in a worker takes no plugin objects; give it the text of their modules as expProvideStringifiedPlugins"
+      throw new EngineError("INVALID", "OPTION_INVALID", message, { subject: "providePlugins" })
+    }
+    this.#port.providePlugins?.(objects)
+    this.#watchdog?.stop()
+    this.#watchdog = new Watchdog(timeoutMs, (plugin) => {
+      this.#transport.lost(new EngineError("PLUGIN", "PLUGIN_TIMEOUT", `plugin ${plugin} took longer than ${timeoutMs} ms; the engine was ended with it`, { subject: plugin }))
     })
   }
 
@@ -378,6 +399,7 @@ class Engine {
   #end(phase: "closed" | "failed", error: EngineError): void {
     this.#phase = phase
     this.#stopFollowing()
+    this.#watchdog?.stop()
     this.#transport.end(error)
   }
 
@@ -385,6 +407,7 @@ class Engine {
     this.#phase = "failed"
     this.#failure = error
     this.#stopFollowing()
+    this.#watchdog?.stop()
     this.#emit("closed", { error })
   }
 
@@ -601,8 +624,9 @@ function iterateRows<Row>(batches: AsyncIterableIterator<Row[]>): AsyncIterableI
   }
 }
 
-function encodeInit(id: number, options: InitOptions): Envelope {
+function encodeInit(id: number, options: InitOptions, plugins: readonly (LixPlugin | string)[]): Envelope {
   const image = options.blob === undefined ? undefined : imageOf(options.blob)
+  const attachments = image ? [image] : []
   const storage = oneOf("storage", options.storage ?? "memory", STORAGES)
   const isStored = storage !== "memory"
   const { disabled = false, debounceMs, maxDelayMs } = options.autosave ?? {}
@@ -628,10 +652,44 @@ function encodeInit(id: number, options: InitOptions): Envelope {
     autosave: { disabled, debounceMs: uint32("autosave.debounceMs", debounceMs), maxDelayMs: uint32("autosave.maxDelayMs", maxDelayMs) },
     seed: image ? { case: "imageAttachment", value: 0 } : { case: undefined },
     ...(options.lix && { lix: { keyValues: options.lix === true ? [] : (options.lix.keyValues ?? []).map(keyValueOf) } }),
+    plugins: plugins.map((plugin, index) => pluginMessage(plugin, index, attachments)),
+    pluginTimeoutMs: uint32("pluginTimeoutMs", options.pluginTimeoutMs),
     hostName: HOST_NAME,
     hostVersion: HOST_VERSION,
   })
-  return encodeCall(id, { case: "init", value: request }, image ? [image] : [])
+  const message = encodeCall(id, { case: "init", value: request }, attachments)
+  return plugins.length > 0 ? { ...message, watch: true } : message
+}
+
+/** Objects before texts. */
+function pluginsOf({ providePlugins = [], expProvideStringifiedPlugins = [] }: InitOptions): (LixPlugin | string)[] {
+  const refused = (subject: string, message: string) => new EngineError("INVALID", "OPTION_INVALID", message, { subject })
+  for (const [option, list] of Object.entries({ providePlugins, expProvideStringifiedPlugins })) {
+    if (!Array.isArray(list)) throw refused(option, `${option} is no array`)
+  }
+  providePlugins.forEach((plugin: unknown, index) => {
+    const field = `providePlugins[${index}]`
+    if (typeof plugin === "string") throw refused(field, `${field} is a text; those belong into expProvideStringifiedPlugins`)
+    if (typeof plugin !== "object" || plugin === null) throw refused(field, `${field} is no plugin`)
+  })
+  expProvideStringifiedPlugins.forEach((code: unknown, index) => {
+    const field = `expProvideStringifiedPlugins[${index}]`
+    if (typeof code !== "string") throw refused(field, `${field} is no text; import the module as text (Vite: ?raw, webpack: asset/source)`)
+    wellFormed(field, code)
+  })
+  return [...providePlugins, ...expProvideStringifiedPlugins]
+}
+
+function pluginMessage(plugin: LixPlugin | string, index: number, attachments: ArrayBuffer[]): MessageInitShape<typeof PluginSchema> {
+  if (typeof plugin === "string") {
+    const code = new TextEncoder().encode(plugin)
+    attachments.push(code.byteLength === code.buffer.byteLength ? code.buffer : code.slice().buffer)
+    return { format: PluginFormat.ESM, code: { case: "codeAttachment", value: attachments.length - 1 } }
+  }
+  const { key } = plugin
+  // The engine finds it by its key.
+  if (typeof key !== "string" || key === "") throw new EngineError("PLUGIN", "PLUGIN_INVALID", `plugin ${index} has no key`, { subject: String(index) })
+  return { key: wellFormed("providePlugins.key", key), format: PluginFormat.BUILTIN }
 }
 
 function keyValueOf({ key, value, versionId = "", untracked = false }: LixKeyValue, index: number): MessageInitShape<typeof LixKeyValueSchema> {
@@ -744,6 +802,8 @@ const HOST_NAME = "lix-engine (TypeScript)"
 const HOST_VERSION = "0.1.0"
 /** The highest minor of v1 this package knows. */
 const MINOR = 0
+/** As the protocol has it. */
+const PLUGIN_TIMEOUT_MS = 10_000
 /** A stream whose answers come without a pause makes one this often. */
 const PAUSE_MS = 8
 const NO_ROWS: Row[] = []

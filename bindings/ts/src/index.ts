@@ -22,12 +22,15 @@ import type { InitOptions, LixEngine } from "./types.js"
  * bundles as on a plain page. If the script cannot be loaded, the calls that wait reject with
  * `INTERNAL/WORKER_FAILED`; where there are no workers, or none from this origin, this throws it.
  */
-export function createWorkerEngine(): LixEngine {
-  return createEngine(startWorker())
+export function createWorkerEngine(options: WorkerOptions = {}): LixEngine {
+  return createEngine(startWorker(), options)
 }
 
+/** Options of {@link createWorkerEngine}: those of `init`, given before it. */
+export interface WorkerOptions extends Omit<InitOptions, "blob" | "providePlugins"> {}
+
 /** Options of {@link createWorkerOpfsEngine}: those of `init`, given before it. */
-export interface WorkerOpfsOptions extends Omit<InitOptions, "blob" | "storage"> {
+export interface WorkerOpfsOptions extends Omit<WorkerOptions, "storage"> {
   /** The database's name in this origin; directories are made as needed. */
   path: string
   /** Default `"opfs"`; `"auto"` makes do with memory where there is no OPFS. */
@@ -64,9 +67,12 @@ export function createWorkerOpfsEngine(options: WorkerOpfsOptions): LixEngine {
  * await engine.init({ blob: await readFile("notes.db") })
  * ```
  */
-export function createMainMemoryEngine(): LixEngine {
-  return createEngine(createMemoryPort())
+export function createMainMemoryEngine(options: MainMemoryOptions = {}): LixEngine {
+  return createEngine(createMemoryPort(), options)
 }
+
+/** Options of {@link createMainMemoryEngine}: those of `init`, given before it. */
+export interface MainMemoryOptions extends Omit<InitOptions, "blob"> {}
 
 function startWorker(): Worker {
   try {
@@ -80,5 +86,6 @@ export { createEngine }
 export { ColumnBatch, ColumnView, type IntArray, type StorageClass } from "./columns.js"
 export { EngineError, type EngineReason, type ErrorCode, type ErrorReason, type HostReason } from "./errors.js"
 export { opfs, type StoredDatabase } from "./opfs-files.js"
+export type * from "./plugins/plugin.js"
 export type { EnginePort } from "./transport.js"
 export type * from "./types.js"

@@ -8,7 +8,7 @@ import { instantiate } from "./wasm/lix_engine.js"
 
 /** Opens a shell. `conformance` adds the control calls that test suites use. */
 export function openShell(conformance = false): OpenShell {
-  return async ({ post, storage, crash }) => {
+  return async ({ post, storage, crash, plugins }) => {
     let module
     try {
       module = await preload()
@@ -18,7 +18,7 @@ export function openShell(conformance = false): OpenShell {
       throw error
     }
     const { Shell } = instantiate(module)
-    return new Shell(post, conformance, storage, crash)
+    return new Shell(post, conformance, storage, crash, plugins)
   }
 }
 

@@ -13,6 +13,8 @@
  */
 
 import { closedEventFrame, failedResponseFrame, frameId } from "./failure-frames.js"
+import type { PluginFailure, PluginLoader } from "./load-plugins.js"
+import type { PluginRuntime } from "./plugins/runtime.js"
 import { later } from "./schedule.js"
 import { StorageFailure, type OpenedFile, type Storage, type SyncFile } from "./storage.js"
 
@@ -28,6 +30,10 @@ export interface Shell {
   storageOpened(file: SyncFile): void
   /** There is no such file to be had. */
   storageFailed(reason: string, message: string, subject: string): void
+  /** The plugins that were asked for. Runs no SQL. */
+  pluginsLoaded(runtime: PluginRuntime): void
+  /** They cannot be had. */
+  pluginsFailed(reason: string, message: string, subject: string): void
   /** In how many milliseconds `step` must be called although nothing happened. */
   deadlineIn(): number | undefined
   /** The number of the next event; readable after a trap. */
@@ -40,6 +46,8 @@ export interface ShellCalls {
   readonly post: Post
   readonly storage: { readonly kind: Storage["kind"]; open(path: string, create: boolean, waitMs: number): void } | undefined
   readonly crash: () => void
+  /** One key each, and one text, or undefined for a plugin of the loader's own. */
+  readonly plugins: { readonly hasOwn: boolean; load(keys: string[], codes: (string | undefined)[], timeoutMs: number): void } | undefined
 }
 
 /** Takes one message out; the buffers are its own. */
@@ -51,6 +59,8 @@ export type OpenShell = (calls: ShellCalls) => Promise<Shell>
 export interface PumpOptions {
   /** Without it the engine has memory only. */
   storage?: Storage | undefined
+  /** Without it the engine has no plugins. */
+  plugins?: PluginLoader | undefined
   /** Ends the surroundings as if they had been killed; used by test suites. */
   crash?: (() => void) | undefined
   /** What takes longer than this lets waiting messages in before the queue goes on. */
@@ -64,13 +74,18 @@ export interface Pump {
   free(): void
 }
 
-export function createPump(open: OpenShell, post: Post, { storage, crash, longMs = 4 }: PumpOptions = {}): Pump {
+export function createPump(open: OpenShell, post: Post, { storage, plugins, crash, longMs = 4 }: PumpOptions = {}): Pump {
   let state: "idle" | "loading" | "ready" | "draining" | "failed" | "freed" = "idle"
   let shell: Shell | undefined
   let early: Message[] = []
   // Sent only when the engine has returned: a listener in this thread may make the next call.
   const outbox: [Uint8Array, Uint8Array[]][] = []
   let sending = false
+  // The engine is at work. A plugin in this thread may call it, or end it, in the middle of that.
+  let inside = false
+  let ended = false
+  const meanwhile: Message[] = []
+  let takingUp = false
   // The engine has requests that did not run yet, or a save that is not finished.
   let unfinished = false
   // The next message was sent before its sender could have an answer, if it comes while this is set.
@@ -89,6 +104,7 @@ export function createPump(open: OpenShell, post: Post, { storage, crash, longMs
       post: (frame, attachments) => void outbox.push([frame, attachments]),
       storage: storage && { kind: storage.kind, open: openFile },
       crash: die,
+      plugins: plugins && { hasOwn: plugins.hasOwn, load: loadPlugins },
     }).then(
       (opened) => {
         if (state === "freed") return opened.free()
@@ -103,6 +119,7 @@ export function createPump(open: OpenShell, post: Post, { storage, crash, longMs
   }
 
   function take(message: Message): void {
+    if (inside) return void meanwhile.push(message)
     switch (state) {
       case "idle":
         early.push(message)
@@ -196,6 +213,19 @@ export function createPump(open: OpenShell, post: Post, { storage, crash, longMs
     )
   }
 
+  function loadPlugins(keys: string[], codes: (string | undefined)[], timeoutMs: number): void {
+    plugins!.load(keys.map((key, index) => ({ key, code: codes[index] })), timeoutMs).then(
+      (runtime) => {
+        if (!isOver()) answered(() => shell!.pluginsLoaded(runtime))
+      },
+      (error: unknown) => {
+        if (isOver()) return
+        const { reason = "PLUGIN_LOAD", message = String(error), subject = "" } = (error ?? {}) as Partial<PluginFailure>
+        answered(() => shell!.pluginsFailed(reason, message, subject))
+      },
+    )
+  }
+
   function answered(tell: () => void): void {
     attempt(tell)
     if (isOver()) return
@@ -229,12 +259,24 @@ export function createPump(open: OpenShell, post: Post, { storage, crash, longMs
   }
 
   function attempt(run: () => void): void {
+    inside = true
     try {
       run()
     } catch (error) {
-      return fail("the engine has a defect", error)
+      fail("the engine has a defect", error)
     }
+    inside = false
+    if (ended) return end()
+    takeUp()
     send()
+  }
+
+  /** What was asked of the engine while it was at work. */
+  function takeUp(): void {
+    if (takingUp) return
+    takingUp = true
+    for (let next = meanwhile.shift(); next; next = meanwhile.shift()) take(next)
+    takingUp = false
   }
 
   /** In order, also when what is sent makes somebody call again. */
@@ -281,6 +323,16 @@ export function createPump(open: OpenShell, post: Post, { storage, crash, longMs
     if (id !== undefined) outbox.push([failedResponseFrame(id), []])
   }
 
+  function end(): void {
+    const usable = state === "ready" || state === "draining"
+    state = "freed"
+    early = []
+    disarm()
+    if (usable) shell?.free()
+    closeFiles()
+    shell = undefined
+  }
+
   function isOver(): boolean {
     return state === "failed" || state === "freed"
   }
@@ -298,13 +350,9 @@ export function createPump(open: OpenShell, post: Post, { storage, crash, longMs
   return {
     receive: (data) => take(opened(data)),
     free() {
-      const usable = state === "ready" || state === "draining"
-      state = "freed"
-      early = []
-      disarm()
-      if (usable) shell?.free()
-      closeFiles()
-      shell = undefined
+      // What is at work cannot be freed; it is when it returns.
+      ended = true
+      if (!inside) end()
     },
   }
 }

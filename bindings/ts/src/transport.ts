@@ -7,6 +7,7 @@
 
 import { decodeMessage, encodeCall, OUTCOME, type Envelope, type Incoming } from "./codec.js"
 import { EngineError } from "./errors.js"
+import type { LixPlugin } from "./plugins/plugin.js"
 import type { SessionState } from "./types.js"
 
 /**
@@ -18,6 +19,8 @@ export interface EnginePort {
   onmessage: ((event: MessageEvent) => unknown) | null
   onmessageerror?: ((event: MessageEvent) => unknown) | null
   onerror?: ((event: ErrorEvent) => unknown) | null
+  /** An engine in this thread takes plugins as they are. Called with all of them before each `init`. */
+  providePlugins?(plugins: readonly LixPlugin[]): void
   /** Used for `"close"`, which message ports have as an event only. */
   addEventListener?(type: "close", listener: () => void): void
   terminate?(): void
@@ -36,6 +39,8 @@ export interface TransportEvents {
   event(bytes: Uint8Array): void
   /** An answer came that is an error; its call is told next. */
   refused(answer: Incoming): void
+  /** Code of this plugin begins to run; null: it is over. Only after a message that asked for it. */
+  plugin(plugin: string | null): void
   /** The connection ended by itself. */
   lost(error: EngineError): void
 }
@@ -52,6 +57,8 @@ export function createTransport(port: EnginePort, events: TransportEvents) {
 
   port.onmessage = ({ data }) => {
     if (ended) return
+    const { plugin } = (data ?? {}) as { plugin?: string | null }
+    if (plugin !== undefined) return events.plugin(plugin)
     let incoming
     try {
       incoming = decodeMessage(data)

@@ -4,6 +4,7 @@
 
 import type { ColumnBatch } from "./columns.js"
 import type { EngineError } from "./errors.js"
+import type { LixPlugin } from "./plugins/plugin.js"
 
 /**
  * A SQLite database behind messages. Made by `createWorkerOpfsEngine`, `createWorkerEngine`,
@@ -339,6 +340,30 @@ export interface InitOptions {
    * ```
    */
   lix?: boolean | LixOptions | undefined
+  /**
+   * Plugins as the text of one ECMAScript module each, without imports, which exports a {@link LixPlugin} as
+   * `plugin` or as `default`. They run where the engine runs. Bundlers give such a text by `?raw` (Vite) or
+   * `asset/source` (webpack); see docs/plugins.md. Those given to the engine's factory come first.
+   *
+   * ```ts
+   * import markdown from "./plugin-markdown.js?raw"
+   * const engine = createWorkerOpfsEngine({ path: "notes.lix", lix: true, expProvideStringifiedPlugins: [markdown] })
+   * ```
+   *
+   * A plugin that cannot be loaded makes `init` reject with `PLUGIN`; the error's `subject` is its key or index.
+   */
+  expProvideStringifiedPlugins?: readonly string[] | undefined
+  /**
+   * Plugins as objects. Only for an engine in this thread: objects with functions cannot be sent to a worker, whose
+   * `init` rejects with `INVALID/OPTION_INVALID`. Those given to the engine's factory come first.
+   */
+  providePlugins?: readonly LixPlugin[] | undefined
+  /**
+   * How long one call of a plugin, or loading it, may take, in milliseconds. Default 10,000. A worker in which a
+   * plugin takes longer is ended, as nothing else ends a loop: calls that wait reject with `PLUGIN/PLUGIN_TIMEOUT`,
+   * what was saved stays, and a new engine can open the path. In this thread nothing can end it.
+   */
+  pluginTimeoutMs?: number | undefined
   /** Which events are sent. Default: none but `closed`. */
   events?: readonly EventKind[] | undefined
   /**

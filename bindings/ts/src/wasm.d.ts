@@ -6,6 +6,7 @@ declare module "*/lix_engine.js" {
       conformance: boolean,
       storage?: import("./pump.js").ShellCalls["storage"],
       crash?: () => void,
+      plugins?: import("./pump.js").ShellCalls["plugins"],
     ) => import("./pump.js").Shell
   }
 }

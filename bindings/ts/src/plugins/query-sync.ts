@@ -4,12 +4,7 @@
 
 import { createQueryId, expressionBuilder, SqliteQueryCompiler, type CompiledQuery, type RootOperationNode } from "kysely"
 import type { QuerySync, SyncQuery, SyncRow } from "./plugin.js"
-
-/**
- * Runs one statement that only reads. `params` is a JSON array, the answer `{ columns: […], rows: [[…], …] }`; an
- * integer beyond 2^53 is `{ integer: "…" }` there, a blob `{ base64: "…" }`.
- */
-export type RunQuery = (sql: string, params: string) => string
+import type { RunQuery } from "./runtime.js"
 
 export function createQuerySync(run: RunQuery): QuerySync {
   const rowsOf = (query: Builder): SyncRow[] => {

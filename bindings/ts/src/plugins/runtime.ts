@@ -8,19 +8,25 @@
  */
 
 import type { ApplyChangesInput, DetectChangesInput, PluginChange, PluginFile } from "./plugin.js"
-import { createQuerySync, type RunQuery } from "./query-sync.js"
+import { createQuerySync } from "./query-sync.js"
 
 /** Plugins that are loaded, by their index. Strings are JSON, as the engine's `Plugins` trait documents it. */
 export interface PluginRuntime {
   /** `[{ key, detectChangesGlob?, detects, applies }, …]` */
   manifests(): string
-  /** What `querySync` reads from. It throws objects with `reason` and `message`. */
+  /** What `querySync` reads from. It throws objects with `reason` and `message`; anything else ends every call with it. */
   connect(query: RunQuery): void
   /** `{ schemas: [schema, …], changes: [[index in schemas, entity_id, snapshot or null], …] }` */
   detectChanges(index: number, before: string | undefined, beforeData: Uint8Array | undefined, after: string, afterData: Uint8Array): string
   /** The file's bytes. They may be the plugin's own: whoever calls copies them. */
   applyChanges(index: number, file: string, changes: string): Uint8Array
 }
+
+/**
+ * Runs one statement that only reads. `params` is a JSON array, the answer `{ columns: […], rows: [[…], …] }`; an
+ * integer beyond 2^53 is `{ integer: "…" }` there, a blob `{ base64: "…" }`.
+ */
+export type RunQuery = (sql: string, params: string) => string
 
 export type PluginReason = "PLUGIN_LOAD" | "PLUGIN_INVALID" | "PLUGIN_DUPLICATE" | "PLUGIN_ASYNC" | "PLUGIN_FAILED" | "PLUGIN_TIMEOUT"
 
@@ -45,19 +51,29 @@ export function createPluginRuntime(modules: readonly unknown[]): PluginRuntime 
   })
 
   let query: RunQuery | undefined
+  // The engine broke while a plugin was reading: no plugin's failure, and nothing that one may catch.
+  let defect: { readonly error: unknown } | undefined
   // A plugin that reads a file's data makes another one apply; so calls nest.
   let depth = 0
   const querySync = createQuerySync((sql, params) => {
     if (depth === 0 || !query) throw new Error("querySync works only while the plugin is being called")
-    return query(sql, params)
+    try {
+      return query(sql, params)
+    } catch (error) {
+      if (typeof (error as { reason?: unknown } | null)?.reason !== "string") defect = { error }
+      throw error
+    }
   })
 
   /** Whatever goes wrong in there is the plugin's failure. */
   function call<T>({ key }: Loaded, run: () => T): T {
     depth++
     try {
-      return run()
+      const result = run()
+      if (defect) throw defect.error
+      return result
     } catch (error) {
+      if (defect) throw defect.error
       throw error instanceof PluginError ? error : new PluginError("PLUGIN_FAILED", messageOf(error), key, error)
     } finally {
       depth--

@@ -67,6 +67,8 @@ class FakeShell implements Shell {
   }
   storageOpened(): void {}
   storageFailed(): void {}
+  pluginsLoaded(): void {}
+  pluginsFailed(): void {}
   deadlineIn(): number | undefined {
     return undefined
   }

@@ -201,6 +201,8 @@ class FakeShell implements Shell {
   storageFailed(...told: string[]): void {
     this.log.push(`storageFailed ${told.join(" ")}`)
   }
+  pluginsLoaded(): void {}
+  pluginsFailed(): void {}
   deadlineIn(): number | undefined {
     return this.deadline
   }
