@@ -64,14 +64,14 @@ struct Hooks {
 /// While it lives, statements are the engine's own: what they are is not noted, and they may write
 /// where users may not.
 pub(crate) struct Inside<'a> {
-    link: &'a Link,
+    hooks: &'a Hooks,
     traits: u32,
     target: Option<Target>,
 }
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        let hooks = &self.link.hooks;
+        let hooks = self.hooks;
         hooks.inside.set(hooks.inside.get() - 1);
         hooks.traits.set(self.traits);
         hooks.target.replace(self.target.take());
@@ -177,9 +177,7 @@ impl Link {
 
     /// Marks what follows as the engine's own, also in the middle of preparing a user's statement.
     pub(crate) fn inside(&self) -> Inside<'_> {
-        let hooks = &self.hooks;
-        hooks.inside.set(hooks.inside.get() + 1);
-        Inside { link: self, traits: hooks.traits.get(), target: hooks.target.take() }
+        self.hooks.inside()
     }
 
     /// Refuses whatever is more than reading, until the guard is dropped.
@@ -331,6 +329,11 @@ impl Link {
 }
 
 impl Hooks {
+    fn inside(&self) -> Inside<'_> {
+        self.inside.set(self.inside.get() + 1);
+        Inside { hooks: self, traits: self.traits.get(), target: self.target.take() }
+    }
+
     /// SQLite says that a virtual table cannot be written to: if it is the engine's, the error that
     /// writing to any computed table is.
     fn unmodifiable(&self, message: &str) -> Option<Error> {

@@ -652,6 +652,8 @@ unsafe extern "C" fn connect(
             false if !module.table.is_writable() => Some(ffi::SQLITE_VTAB_INNOCUOUS),
             false => None,
         };
+        // The declaration is a CREATE TABLE, which is none of the statement's doing.
+        let _inside = module.hooks().inside();
         // SAFETY: the promise: `db` is being connected to. The options take no argument.
         unsafe {
             if let Some(risk) = risk {

@@ -19,8 +19,11 @@ mod procedures;
 #[path = "../session/random.rs"]
 #[allow(dead_code, reason = "the session's tests choose in more ways")]
 mod random;
+mod reads;
 mod rebuild;
 mod script;
 mod state;
 mod stored_schemas;
 mod versions;
+#[path = "../properties/watch.rs"]
+mod watch;

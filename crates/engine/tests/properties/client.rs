@@ -10,6 +10,7 @@ use lix_engine_protocol::{Cell, cells};
 
 use crate::host::{Host, Sent};
 use crate::model::Id;
+use crate::watch::Heard;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Value {
@@ -41,9 +42,11 @@ impl Value {
 pub(crate) type Row = Vec<Value>;
 
 pub(crate) struct Client {
-    host: Host,
+    pub(crate) host: Host,
     /// Rows of the commits since somebody took them.
     pub(crate) events: Vec<Row>,
+    /// The same commits, for whoever keeps results.
+    pub(crate) heard: Heard,
     /// Every statement that changed something or was meant to, with its error.
     pub(crate) log: Vec<String>,
 }
@@ -67,7 +70,7 @@ impl Client {
             Some(response::Outcome::Init(_)) => {}
             other => panic!("init was answered with {other:?}"),
         }
-        Self { host, events: Vec::new(), log: Vec::new() }
+        Self { host, events: Vec::new(), heard: Heard::default(), log: Vec::new() }
     }
 
     pub(crate) fn export(&mut self) -> Bytes {
@@ -104,6 +107,7 @@ impl Client {
             match sent {
                 Sent::Event(event::Kind::Commit(commit)) => {
                     assert!(!commit.truncated, "the events of these small commits are complete");
+                    self.heard.hear(&commit);
                     self.events.extend(commit.changes.iter().flat_map(table));
                 }
                 Sent::Answer(answer) => outcome = answer.response.outcome,

@@ -12,6 +12,7 @@ use crate::model::{
 };
 use crate::operations::{From, Operation, Parent, TABLES, Through, What};
 use crate::random::Random;
+use crate::watch::{Watch, query};
 
 /// The lix that all sequences begin with.
 pub(crate) struct Start {
@@ -48,6 +49,9 @@ const SCHEMAS: [&str; 2] = [
         "properties": {"id": {"type": "string"}, "doc_id": {"type": ["string", "null"]}}}"#,
 ];
 
+/// How many queries are looked at after each commit.
+const QUERIES: usize = 24;
+
 /// What went wrong, and the statements until then.
 #[derive(Clone, Debug)]
 pub(crate) struct Violation {
@@ -63,6 +67,7 @@ pub(crate) fn run(start: &Start, seed: u64, operations: &[Operation]) -> Result<
         begun: None,
         savepoints: Vec::new(),
         listener: Listener::new(&start.model),
+        watch: None,
         random: Random::new(seed ^ 0x5eed),
         named: 0,
     };
@@ -84,18 +89,24 @@ struct Life {
     begun: Option<Model>,
     savepoints: Vec<(String, Model)>,
     listener: Listener,
+    watch: Option<Watch>,
     random: Random,
     named: usize,
 }
 
 impl Life {
     fn run(&mut self, operations: &[Operation]) -> Checked {
+        let queries: Vec<String> =
+            (0..QUERIES).map(|_| query(&mut self.random, &[GLOBAL, "v0", "v1", "v2", "v3"])).collect();
+        self.watch = Some(Watch::new(&mut self.client.host, queries));
         for operation in operations {
             self.operate(operation)?;
             self.compare()?;
+            self.look_again()?;
         }
         if self.is_open() {
             self.commit("commit")?;
+            self.look_again()?;
         }
         self.end()
     }
@@ -107,6 +118,16 @@ impl Life {
         compare::state(client, model)?;
         compare::log(client, model)?;
         compare::sample(client, model, random)
+    }
+
+    /// Results that no commit matched are what they were.
+    fn look_again(&mut self) -> Checked {
+        if self.is_open() {
+            return Ok(());
+        }
+        let heard = std::mem::take(&mut self.client.heard);
+        let watch = self.watch.as_mut().expect("it is there from the beginning");
+        watch.check(&mut self.client.host, &heard)
     }
 
     fn end(&mut self) -> Checked {

@@ -1,7 +1,8 @@
 //! Random work on a lix, beside a model of what a lix is meant to be: versions, transactions,
 //! savepoints, merges, checkpoints. After every statement both have to show the same; at the end
 //! everything is computed again from the changes, and the image is opened again, and nothing that
-//! can be seen may differ. Somebody who only hears the events of commits has to know as much.
+//! can be seen may differ. Somebody who only hears the events of commits has to know as much, and
+//! queries whose read sets match no commit have to answer what they did.
 //!
 //! ```text
 //! cargo xtask properties [--sequences N] [--seed S]
@@ -24,6 +25,7 @@ mod operations;
 #[allow(dead_code, reason = "the session's tests choose in more ways")]
 mod random;
 mod shrink;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
