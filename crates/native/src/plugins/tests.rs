@@ -336,20 +336,22 @@ fn a_query_that_fails_can_be_caught() {
 fn plugins_call_each_other_through_queries() {
     // The first asks for a file that belongs to the second, which asks in its turn.
     let ask = "querySync('file').selectAll().executeTakeFirst()";
-    let plugins: Rc<dyn Plugins> = loaded(&[
-        &format!(
+    let codes = [
+        format!(
             "export default {{ key: 'outer', detectChanges({{ querySync }}) {{
             throw new Error(JSON.stringify({ask}))
         }} }}"
         ),
-        &format!(
+        format!(
             "export default {{ key: 'inner', detectChanges({{ querySync, after }}) {{
             if (after.data.length > 0) for (;;) {{}}
             throw new Error(JSON.stringify({ask}))
         }} }}"
         ),
-    ])
-    .into();
+    ];
+    let sources = codes.map(|code| source("", code.into()));
+    let plugins = load(&sources, Duration::from_millis(500), never()).unwrap();
+    let plugins: Rc<dyn Plugins> = plugins.into();
     let answered =
         |words: &str| Ok(serde_json::json!({ "columns": ["data"], "rows": [[words]] }).to_string());
     let (depth, endless) = (Cell::new(0), Rc::new(Cell::new(false)));
@@ -575,5 +577,5 @@ fn query(answer: impl Fn(&str, &str) -> Result<String> + 'static) -> Rc<dyn Plug
 
 const DESCRIPTOR: &str = r#"{"id":"f","path":"/f","metadata":null,"hidden":false}"#;
 const NOTHING: &str = r#"{"schemas":[],"changes":[]}"#;
-const STEPS: usize = 100;
+const STEPS: usize = 50;
 const PATIENCE: Duration = Duration::from_secs(10);
