@@ -10,7 +10,7 @@ import type { EngineEvents, RowObject, StateChange } from "./types.js"
 export function commitOf(seq: number, event: CommitEvent): EngineEvents["commit"] {
   const commitSeq = Number(event.commitSeq)
   if (!event.changes) return { seq, commitSeq }
-  const { changes: batch, columns, truncated } = event
+  const { changes: batch, columns, truncated, anyRead } = event
   let changes: StateChange[] | undefined
   return {
     seq,
@@ -19,6 +19,7 @@ export function commitOf(seq: number, event: CommitEvent): EngineEvents["commit"
       return (changes ??= (decodeRowsNow(batchOf(batch), columns, "object", CELLS) as RowObject[]).map(changeOf))
     },
     truncated,
+    anyRead,
   }
 }
 

@@ -10,9 +10,9 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire"
 import { BatchData, ColumnData } from "./columns.js"
 import { EngineError, ERROR_CODES, malformed, paramInvalid, withFields, type EngineErrorFields } from "./errors.js"
 import {
-  EngineErrorSchema, EventSchema, FrameSchema, type EngineError as WireError, type Event, type Request,
+  EngineErrorSchema, EventSchema, FrameSchema, ReadSetSchema, type EngineError as WireError, type Event, type ReadSet as WireReadSet, type Request,
 } from "./gen/engine_pb.js"
-import type { Params, ResultColumn, SessionState, Statement } from "./types.js"
+import type { Params, ReadSet, ResultColumn, SessionState, Statement } from "./types.js"
 
 /** What is posted: the protocol's envelope for message transports. */
 export interface Envelope {
@@ -29,6 +29,7 @@ export interface RequestOptions {
   readonly batchRows: number
   readonly batchBytes: number
   readonly timeoutMs: number
+  readonly reportReads: boolean
 }
 
 /** A request to run one statement. Throws `INVALID/PARAM_INVALID` for what SQLite cannot store. */
@@ -122,6 +123,7 @@ export class ExecBody {
   cursor: number | undefined
   changes: number | bigint | undefined
   lastInsertRowid: number | bigint | undefined
+  reads: ReadSet | undefined
 }
 
 /** Reads the answer to `encodeExec`. */
@@ -239,6 +241,7 @@ function writeStatement(sql: string, params: Params | undefined, options: Reques
   if (options.batchRows !== 0) writer.uint32(field(5, VARINT)).uint32(options.batchRows)
   if (options.batchBytes !== 0) writer.uint32(field(6, VARINT)).uint32(options.batchBytes)
   if (options.timeoutMs !== 0) writer.uint32(field(7, VARINT)).uint32(options.timeoutMs)
+  if (options.reportReads) writer.uint32(field(9, VARINT)).bool(true)
 }
 
 /** The same text comes again and again, most of all in a batch. */
@@ -421,11 +424,18 @@ function readExec(reader: BinaryReader, end: number, bytes: Uint8Array): ExecBod
       case EXEC_LAST_INSERT_ROWID:
         body.lastInsertRowid = readSint64(reader, bytes)
         break
+      case EXEC_READS:
+        body.reads = readsOf(fromBinary(ReadSetSchema, reader.bytes()))
+        break
       default:
         skip(reader, tag)
     }
   }
   return finished(reader, end, body)
+}
+
+function readsOf({ anyCommit, reads }: WireReadSet): ReadSet {
+  return { anyCommit, reads: reads.map(({ schemaKey, versionId, fileId, entityId }) => ({ schemaKey, versionId, fileId, entityId })) }
 }
 
 /** All columns that follow each other here. The same ones come with every answer to a query, and are shared. */
@@ -606,6 +616,7 @@ const EXEC_BATCH = 0x12
 const EXEC_CURSOR = 0x18
 const EXEC_CHANGES = 0x20
 const EXEC_LAST_INSERT_ROWID = 0x28
+const EXEC_READS = 0x32
 const DATA_UNIFORM = 0x08
 const DATA_CLASSES = 0x12
 const DATA_INT_WIDTH = 0x18

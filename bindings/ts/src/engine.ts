@@ -286,6 +286,8 @@ class Engine {
     const resolved: Resolved = {
       ...resolveOptions(options, this.#defaults),
       cursor: true,
+      // There is no result that could carry them.
+      reportReads: false,
       batchRows: uint32("batchRows", options.batchRows),
       batchBytes: uint32("batchBytes", options.batchBytes),
     }
@@ -543,11 +545,12 @@ class CheckedCall implements Waiting {
 }
 
 function resultOf(body: ExecBody, state: SessionState, options: Resolved): Result | Promise<Result> {
-  const { columns, changes, lastInsertRowid } = body
+  const { columns, changes, lastInsertRowid, reads } = body
   const batch = body.batch ?? emptyBatch(columns)
   const head: Mutable<ExecResult<Row>> = { rows: NO_ROWS, columns, state }
   if (changes !== undefined) head.changes = applyPolicy(changes, options.integers, "changes")
   if (lastInsertRowid !== undefined) head.lastInsertRowid = applyPolicy(lastInsertRowid, options.integers, "lastInsertRowid")
+  if (reads !== undefined) head.reads = reads
   if (options.rowMode === "columns") {
     const { rows: _, ...rest } = head
     return { ...rest, batch: columnsOf(batch, columns, options) }
@@ -752,6 +755,7 @@ function resolveOptions(options: ExecOptions, defaults: Resolved): Resolved {
     invalidText: oneOf("invalidText", options.invalidText ?? defaults.invalidText, INVALID_TEXTS),
     blobs: oneOf("blobs", options.blobs ?? defaults.blobs, BLOBS),
     timeoutMs: uint32("timeoutMs", options.timeoutMs),
+    reportReads: options.reportReads === true,
     cursor: false,
     batchRows: 0,
     batchBytes: 0,
@@ -808,7 +812,7 @@ const PLUGIN_TIMEOUT_MS = 10_000
 const PAUSE_MS = 8
 const NO_ROWS: Row[] = []
 const NO_STATE: SessionState = { inTransaction: false, commitSeq: 0, savedSeq: 0 }
-const DEFAULTS: Resolved = { rowMode: "object", integers: "auto", invalidText: "replace", blobs: "copy", cursor: false, batchRows: 0, batchBytes: 0, timeoutMs: 0 }
+const DEFAULTS: Resolved = { rowMode: "object", integers: "auto", invalidText: "replace", blobs: "copy", cursor: false, batchRows: 0, batchBytes: 0, timeoutMs: 0, reportReads: false }
 const ROW_MODES: readonly RowMode[] = ["object", "array", "columns"]
 const INTEGER_POLICIES: readonly IntegerPolicy[] = ["auto", "number", "bigint", "string"]
 const INVALID_TEXTS: readonly ("replace" | "bytes")[] = ["replace", "bytes"]

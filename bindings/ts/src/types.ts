@@ -182,6 +182,26 @@ export interface ExecOptions extends ResultOptions {
   signal?: AbortSignal | undefined
   /** Ends the statement with `INTERRUPTED/TIMEOUT` when it runs longer. */
   timeoutMs?: number | undefined
+  /**
+   * Tell what the result depends on, in `result.reads`: whoever keeps the result then knows from the
+   * event `commit` whether it is still true. Only of a lix.
+   *
+   * ```ts
+   * await engine.init({ lix: true, events: ["commit"], commitDetail: "keys" })
+   * let { rows, reads } = await engine.exec(sql, params, { reportReads: true })
+   * engine.on("commit", (event) => {
+   *   if (mayHaveChanged(reads!, event)) refresh()
+   * })
+   *
+   * function mayHaveChanged({ anyCommit, reads }: ReadSet, { changes, truncated, anyRead }: EngineEvents["commit"]): boolean {
+   *   if (anyCommit || anyRead || truncated || !changes) return true
+   *   return changes.some((row) => reads.some((read) =>
+   *     (read.schemaKey === "" || read.schemaKey === row.schema_key) && (read.versionId === "" || read.versionId === row.version_id) &&
+   *     (read.fileId === "" || read.fileId === row.file_id) && (read.entityId === "" || read.entityId === row.entity_id)))
+   * }
+   * ```
+   */
+  reportReads?: boolean | undefined
 }
 
 /** Options of `execBatch`; `timeoutMs` holds for each statement. */
@@ -191,7 +211,7 @@ export interface BatchOptions extends ExecOptions {
 }
 
 /** Options of `stream`. A batch ends at whichever bound comes first; it always has one row at least. */
-export interface StreamOptions extends ExecOptions {
+export interface StreamOptions extends Omit<ExecOptions, "reportReads"> {
   /** Default 4096. */
   batchRows?: number | undefined
   /** Default 256 KiB. */
@@ -213,8 +233,32 @@ export interface ResultHead {
   readonly changes?: SqlInteger
   /** Absent unless the statement inserted a row. */
   readonly lastInsertRowid?: SqlInteger
+  /** What the result depends on; there exactly if `reportReads` asked for it and the database is a lix. */
+  readonly reads?: ReadSet
   /** The session after the statement. */
   readonly state: SessionState
+}
+
+/**
+ * What a result depends on: no commit whose `changes` match none of the `reads` changes it, unless the
+ * event has `anyRead` or `truncated` set. A rollback sends no event: do not keep what was read inside a
+ * transaction that may end in one.
+ */
+export interface ReadSet {
+  /**
+   * Any commit may change it: it reads tables of the user's own, the log, history or a diff; or the
+   * statement writes. `reads` is empty then.
+   */
+  readonly anyCommit: boolean
+  readonly reads: readonly Read[]
+}
+
+/** A part of the state, by the columns of {@link StateChange}; `""` means any. */
+export interface Read {
+  readonly schemaKey: string
+  readonly versionId: string
+  readonly fileId: string
+  readonly entityId: string
 }
 
 /** The answer to `exec`. */
@@ -473,6 +517,8 @@ export interface EngineEvents {
     readonly changes?: readonly StateChange[]
     /** More changed than the engine may list; `changes` is the beginning. */
     readonly truncated?: boolean
+    /** It may change any result, whatever its `reads` say: tables were created or dropped, say. Rare. */
+    readonly anyRead?: boolean
   }
   /** What a save does; `scheduled` says that there is something to save. Then `status()` has it all. */
   autosave: {

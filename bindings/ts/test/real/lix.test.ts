@@ -3,7 +3,7 @@
 import assert from "node:assert/strict"
 import { test, type TestContext } from "node:test"
 import { Kysely, sql } from "kysely"
-import { createMainMemoryEngine, type EngineEvents, type InitOptions, type LixEngine } from "../../src/index.js"
+import { createMainMemoryEngine, type EngineEvents, type InitOptions, type LixEngine, type ReadSet } from "../../src/index.js"
 import { LixDialect } from "../../src/kysely/index.js"
 import { rejects } from "../support/assert.js"
 
@@ -93,4 +93,55 @@ test("Kysely reads and writes state like tables, and procedures are functions", 
   const rows = await db.selectFrom("version as v").innerJoin("key_value_all as kv", "kv.lixcol_version_id", "v.id")
     .select(["v.name", "kv.value"]).where("kv.key", "=", "a").orderBy("v.name").execute()
   assert.deepEqual(rows, [{ name: "Draft", value: "two" }, { name: "main", value: "one" }])
+})
+
+/** As the documentation of `reportReads` has it. */
+function mayHaveChanged({ anyCommit, reads }: ReadSet, { changes, truncated, anyRead }: EngineEvents["commit"]): boolean {
+  if (anyCommit || anyRead || truncated || !changes) return true
+  return changes.some((row) => reads.some((read) =>
+    (read.schemaKey === "" || read.schemaKey === row.schema_key) && (read.versionId === "" || read.versionId === row.version_id) &&
+    (read.fileId === "" || read.fileId === row.file_id) && (read.entityId === "" || read.entityId === row.entity_id)))
+}
+
+test("a result tells what it depends on, and a commit whether that changed", async (t) => {
+  const engine = await open(t, { lix: { keyValues: [{ key: "a", value: 1 }] }, events: ["commit"], commitDetail: "keys" })
+  const { reads } = await engine.exec("select value from key_value where key = 'a'", [], { reportReads: true })
+  const { rows: [active] } = await engine.exec<{ version_id: string }>("select version_id from active_version")
+  const main = active!.version_id
+  const read = (schemaKey: string, versionId: string, fileId: string, entityId: string) => ({ schemaKey, versionId, fileId, entityId })
+  assert.equal(reads!.anyCommit, false)
+  const expected = [
+    read("lix_active_version", "global", "lix", "active"),
+    read("lix_key_value", "global", "", "a"),
+    read("lix_key_value", main, "", "a"),
+    read("lix_version_descriptor", "global", "lix", main),
+  ]
+  const order = (one: ReadSet["reads"][number]) => [one.schemaKey, one.versionId === main ? "~" : "", one.entityId].join()
+  assert.deepEqual([...reads!.reads].sort((a, b) => (order(a) < order(b) ? -1 : 1)), expected)
+
+  const heard: boolean[] = []
+  engine.on("commit", (event) => heard.push(mayHaveChanged(reads!, event)))
+  for (const statement of [
+    "insert into key_value (key, value) values ('b', 2)",
+    "update key_value set value = 2 where key = 'a'",
+    "select * from lix_create_version('{\"id\": \"draft\"}')",
+    "update key_value_all set value = 3 where key = 'a' and lixcol_version_id = 'draft'",
+    "select * from lix_switch_version('{\"to\": \"draft\"}')",
+    "create table plain (id integer primary key)",
+    "insert into plain values (1)",
+  ]) await engine.exec(statement)
+  assert.deepEqual(heard, [false, true, false, false, true, true, false])
+})
+
+test("who does not ask is not told, nor who has no lix", async (t) => {
+  const lix = await open(t, { lix: true })
+  assert.ok(!("reads" in await lix.exec("select * from key_value")))
+  assert.deepEqual((await lix.exec("select * from change", [], { reportReads: true, rowMode: "columns" })).reads, { anyCommit: true, reads: [] })
+  const { results } = await lix.execBatch([{ sql: "select * from active_version" }, { sql: "select 1" }], { reportReads: true })
+  assert.deepEqual(results.map(({ reads }) => reads), [
+    { anyCommit: false, reads: [{ schemaKey: "lix_active_version", versionId: "global", fileId: "", entityId: "" }] },
+    { anyCommit: false, reads: [] },
+  ])
+  const plain = await open(t, {})
+  assert.ok(!("reads" in await plain.exec("select 1", [], { reportReads: true })))
 })

@@ -9,7 +9,7 @@ import type { BatchData } from "../../src/columns.js"
 import { EngineError } from "../../src/errors.js"
 import { FrameSchema, ValueSchema, type ExecRequestSchema, type ExecResponse, type RequestSchema, type RowBatch } from "../../src/gen/engine_pb.js"
 
-const PLAIN = { cursor: false, batchRows: 0, batchBytes: 0, timeoutMs: 0 }
+const PLAIN = { cursor: false, batchRows: 0, batchBytes: 0, timeoutMs: 0, reportReads: false }
 
 type Request = MessageInitShape<typeof RequestSchema>
 type Call = NonNullable<Request["call"]>
@@ -40,14 +40,14 @@ const statement = fc
     return { sql, params, message }
   })
 
-const options = fc.record({ cursor: fc.boolean(), batchRows: fc.option(uint32, { nil: 0 }), batchBytes: fc.option(uint32, { nil: 0 }), timeoutMs: fc.option(uint32, { nil: 0 }) })
+const options = fc.record({ cursor: fc.boolean(), batchRows: fc.option(uint32, { nil: 0 }), batchBytes: fc.option(uint32, { nil: 0 }), timeoutMs: fc.option(uint32, { nil: 0 }), reportReads: fc.boolean() })
 
 function frameOf(id: number, call: Call): Uint8Array {
   return toBinary(FrameSchema, create(FrameSchema, { id, body: { case: "request", value: { call } } }))
 }
 
-function withOptions(message: Exec, { cursor, batchRows, batchBytes, timeoutMs }: typeof PLAIN): Exec {
-  return { ...message, rows: cursor ? 3 : 0, maxBatchRows: batchRows, maxBatchBytes: batchBytes, timeoutMs }
+function withOptions(message: Exec, { cursor, batchRows, batchBytes, timeoutMs, reportReads }: typeof PLAIN): Exec {
+  return { ...message, rows: cursor ? 3 : 0, maxBatchRows: batchRows, maxBatchBytes: batchBytes, timeoutMs, reportReads }
 }
 
 test("requests are byte for byte what the generated code writes", () => {
@@ -102,6 +102,7 @@ const execResponse = fc.record(
     cursor: uint32,
     changes: fc.bigInt(0n, 2n ** 64n - 1n),
     lastInsertRowid: int64,
+    reads: fc.record({ anyCommit: fc.boolean(), reads: fc.array(fc.record({ schemaKey: text, versionId: text, fileId: text, entityId: text }), { maxLength: 3 }) }),
   },
   { requiredKeys: ["columns"] },
 )
@@ -126,6 +127,10 @@ function plainExec(body: ExecBody | ExecResponse): unknown {
     cursor: body.cursor,
     changes: body.changes === undefined ? undefined : BigInt(body.changes),
     lastInsertRowid: body.lastInsertRowid === undefined ? undefined : BigInt(body.lastInsertRowid),
+    reads: body.reads && {
+      anyCommit: body.reads.anyCommit,
+      reads: body.reads.reads.map(({ schemaKey, versionId, fileId, entityId }) => ({ schemaKey, versionId, fileId, entityId })),
+    },
   }
 }
 
@@ -179,7 +184,7 @@ test("fields of a newer engine are skipped, whatever their wire type", () => {
 test("every prefix and every mutation of an answer decodes or is refused as malformed, nothing else", () => {
   const frame = answer(300, {
     state: { inTransaction: true, commitSeq: 300n, savedSeq: 1n },
-    outcome: { case: "exec", value: { columns: [{ name: "a", declType: "text" }], batch: { rowCount: 2, columns: [{ uniform: 2, intWidth: 1, ints: new Uint8Array([1, 2]) }] }, changes: 1n, lastInsertRowid: -5n } },
+    outcome: { case: "exec", value: { columns: [{ name: "a", declType: "text" }], batch: { rowCount: 2, columns: [{ uniform: 2, intWidth: 1, ints: new Uint8Array([1, 2]) }] }, changes: 1n, lastInsertRowid: -5n, reads: { reads: [{ schemaKey: "a" }] } } },
   })
   const check = (mutated: Uint8Array) => {
     try {

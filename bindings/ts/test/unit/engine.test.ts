@@ -513,7 +513,7 @@ test("commit events list what changed, as asked", async () => {
   ])
   assert.equal(seen[0]!.truncated, false)
   assert.equal(seen[0]!.changes, seen[0]!.changes)
-  assert.deepEqual({ ...seen[1] }, { seq: 2, commitSeq: 3, changes: [], truncated: true })
+  assert.deepEqual({ ...seen[1] }, { seq: 2, commitSeq: 3, changes: [], truncated: true, anyRead: false })
 })
 
 test("init asks for a lix and for details", async () => {
