@@ -166,8 +166,10 @@ function watched(runtime: PluginRuntime, watch: (plugin: string | null) => void)
   }
 }
 
+/** Without the URL that the module had, which tells nothing and in Node is the module itself. */
 function describe(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  return text.replace(/(blob:|data:text\/javascript)[^\s"']*/g, "the plugin").replace(/\.$/, "")
 }
 
 let modules = 0

@@ -23,7 +23,11 @@ async function reach(entry: string): Promise<string[]> {
 }
 
 test("the worker runs unbundled: relative imports, no protobuf", async () => {
-  assert.deepEqual(await reach("worker.ts"), ["./wasm/lix_engine.js", "src/failure-frames.ts", "src/load-wasm.ts", "src/opfs.ts", "src/pump.ts", "src/schedule.ts", "src/storage.ts", "src/worker.ts"])
+  assert.deepEqual(await reach("worker.ts"), ["./wasm/lix_engine.js", "src/failure-frames.ts", "src/load-plugins.ts", "src/load-wasm.ts", "src/opfs.ts", "src/pump.ts", "src/schedule.ts", "src/storage.ts", "src/worker.ts"])
+})
+
+test("what runs plugins is loaded on its own, and needs of Kysely what builds a select", async () => {
+  assert.deepEqual(await reach("plugins/runtime.ts"), ["kysely", "src/plugins/query-sync.ts", "src/plugins/runtime.ts"])
 })
 
 test("the Kysely dialect brings Kysely and no engine", async () => {
