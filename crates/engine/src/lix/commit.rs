@@ -197,6 +197,7 @@ impl Lix {
         commit_no: i64,
         is_deleted: bool,
     ) -> Result<()> {
+        self.file_changed(version_id, &key.file_id)?;
         let same_commit =
             before.as_ref().filter(|own| own.is_on_line && own.commit_no == commit_no).cloned();
         if let Some(own) = &before

@@ -177,6 +177,11 @@ impl Edges {
         first.into_iter().chain(more.into_iter().flat_map(|more| more.iter().copied()))
     }
 
+    /// The parent on whose line a commit lies.
+    pub(super) fn first_parent(&self, no: i64) -> Option<i64> {
+        self.parents(node(no)).next().map(i64::from)
+    }
+
     fn children(&self) -> &Children {
         self.children.get_or_init(|| {
             let mut starts = vec![0u32; self.first.len() + 1];

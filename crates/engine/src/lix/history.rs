@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use lix_engine_protocol::Result;
 
-use super::Lix;
+use super::{LIX_FILE, Lix};
 use super::derived::WorkingSet;
 use super::graph::Direction;
 use super::state::Key;
@@ -27,6 +27,8 @@ pub(crate) struct HistoryFilter {
     pub(crate) file_ids: Option<Vec<Rc<str>>>,
     pub(crate) commit_ids: Option<Vec<Rc<str>>>,
     pub(crate) depth: Option<DepthFilter>,
+    /// Of files only: nothing that belongs to none.
+    pub(crate) of_files: bool,
 }
 
 /// Depths from `min` to `max`, both included.
@@ -58,8 +60,34 @@ pub(crate) struct ChangeRow {
     pub(crate) file_id: Rc<str>,
     pub(crate) plugin_key: Rc<str>,
     pub(crate) schema_version: Rc<str>,
+    pub(crate) created_at: Rc<str>,
     /// None: a deletion, which history does not show.
     pub(crate) snapshot: Option<Rc<str>>,
+}
+
+/// A commit as seen from another one.
+#[derive(Clone, Debug)]
+pub(crate) struct Sighting {
+    pub(crate) root_commit_id: Rc<str>,
+    pub(crate) depth: i64,
+    pub(crate) commit_no: i64,
+}
+
+/// Which commits list which changes, deletions included.
+#[derive(Default)]
+pub(crate) struct Listings {
+    members: Members,
+}
+
+impl Listings {
+    /// What a commit lists, oldest first.
+    pub(crate) fn of(&self, commit_no: i64) -> impl Iterator<Item = &Rc<ChangeRow>> {
+        let listed = self.members.by_commit.get(&commit_no).into_iter().flatten();
+        let mut changes: Vec<_> =
+            listed.map(|index| &self.members.changes[*index as usize]).collect();
+        changes.sort_unstable_by_key(|change| change.seq);
+        changes.into_iter()
+    }
 }
 
 impl Lix {
@@ -114,6 +142,23 @@ impl Lix {
         Ok(rows)
     }
 
+    /// The commits that list something which a filter wants, as far as roots see them within its depths,
+    /// and everything that commits list at any depth.
+    pub(crate) fn sightings(&self, filter: &HistoryFilter) -> Result<(Vec<Sighting>, Listings)> {
+        if filter.is_impossible() {
+            return Ok((Vec::new(), Listings::default()));
+        }
+        let roots = self.roots(filter)?;
+        let members = self.members(&HistoryFilter { depth: None, ..filter.clone() }, &roots)?;
+        let sights = self.sights(filter, &roots, &members)?;
+        let sighting = |sight: Sight| Sighting {
+            root_commit_id: roots[sight.root].id.clone(),
+            depth: sight.depth.into(),
+            commit_no: sight.commit_no,
+        };
+        Ok((sights.into_iter().map(sighting).collect(), Listings { members }))
+    }
+
     /// Every schema of which there ever was a change.
     pub(super) fn changed_schemas(&self) -> Result<Vec<Rc<str>>> {
         let mut schemas: Vec<Rc<str>> = Vec::new();
@@ -154,15 +199,20 @@ impl Lix {
             return Ok(members);
         }
         let keys = self.keys(filter)?;
-        let within = match &keys.pairs {
-            Some(_) => None,
-            None => self.reach(filter, roots, keys.schema_keys.is_some())?,
+        let within = match (&keys.pairs, keys.indexed_files()) {
+            (None, None) => self.reach(filter, roots, keys.schema_keys.is_some())?,
+            _ => None,
         };
         let mut add = |row: &Statement| {
             members.add(row, &keys);
             Ok(())
         };
         match (&keys.pairs, &keys.schema_keys, within) {
+            (None, ..) if let Some(files) = keys.indexed_files() => {
+                for file in files {
+                    self.sql.each(OF_FILE, &[Bound::Text(file)], &mut add)?;
+                }
+            }
             (Some(pairs), ..) => {
                 for (schema, entity) in pairs {
                     self.sql.each(
@@ -182,6 +232,7 @@ impl Lix {
                     self.sql.each(OF_SCHEMA, &[Bound::Text(schema)], &mut add)?;
                 }
             }
+            (None, None, None) if keys.of_files => self.sql.each(OF_FILES, &[], &mut add)?,
             (None, None, None) => self.sql.each(OF_ANY, &[], &mut add)?,
         }
         // A set that somebody put together by hand, under a commit that names it.
@@ -218,6 +269,7 @@ impl Lix {
             pairs: None,
             schema_keys: set(&filter.schema_keys),
             file_ids: set(&filter.file_ids),
+            of_files: filter.of_files,
         };
         if let Some(entities) = &filter.entity_ids {
             let schemas = match &filter.schema_keys {
@@ -358,11 +410,18 @@ struct Keys {
     pairs: Option<HashSet<(Rc<str>, Rc<str>)>>,
     schema_keys: Option<HashSet<Rc<str>>>,
     file_ids: Option<HashSet<Rc<str>>>,
+    of_files: bool,
 }
 
 impl Keys {
+    /// The files whose changes are found by an index.
+    fn indexed_files(&self) -> Option<&HashSet<Rc<str>>> {
+        self.file_ids.as_ref().filter(|ids| !ids.contains(LIX_FILE))
+    }
+
     fn want(&self, key: &Key) -> bool {
-        self.file_ids.as_ref().is_none_or(|files| files.contains(&key.file_id))
+        !(self.of_files && &*key.file_id == LIX_FILE)
+            && self.file_ids.as_ref().is_none_or(|files| files.contains(&key.file_id))
             && self.schema_keys.as_ref().is_none_or(|schemas| schemas.contains(&key.schema_key))
             && self.pairs.as_ref().is_none_or(|pairs| {
                 pairs.contains(&(key.schema_key.clone(), key.entity_id.clone()))
@@ -400,6 +459,7 @@ impl Members {
                     file_id: key.file_id.clone(),
                     plugin_key: row.text(6),
                     schema_version: row.text(7),
+                    created_at: row.text(9),
                     snapshot: row.optional_text(8),
                 };
                 self.keys.insert(key);
@@ -444,7 +504,7 @@ macro_rules! member {
             "select ",
             $commit,
             ", c.seq, c.id, c.entity_id, c.schema_key, c.file_id, c.plugin_key,
-             c.schema_version, c.snapshot from ",
+             c.schema_version, c.snapshot, c.created_at from ",
             $($from),+
         )
     };
@@ -457,6 +517,16 @@ const OF_ENTITY: &str = member!(
 const OF_SCHEMA: &str = member!(
     "m.commit_no",
     "_lix_change c cross join _lix_commit_change m on m.change_seq = c.seq where c.schema_key = ?1"
+);
+const OF_FILE: &str = member!(
+    "m.commit_no",
+    "_lix_change c indexed by _lix_change_file cross join _lix_commit_change m on m.change_seq = c.seq
+     where c.file_id = ?1 and c.file_id <> 'lix'"
+);
+const OF_FILES: &str = member!(
+    "m.commit_no",
+    "_lix_change c indexed by _lix_change_file cross join _lix_commit_change m on m.change_seq = c.seq
+     where c.file_id <> 'lix'"
 );
 const OF_COMMIT: &str = member!(
     "m.commit_no",

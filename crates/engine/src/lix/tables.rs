@@ -7,6 +7,8 @@
 mod active;
 mod changes;
 mod entities;
+mod file_history;
+mod files;
 mod history;
 mod key;
 mod layout;
@@ -27,6 +29,8 @@ use crate::sqlite::Link;
 use crate::sqlite::vtab::{Table, Transaction};
 use changes::Changes;
 use entities::Shape;
+use file_history::FileHistory;
+use files::Files;
 use versions::Versions;
 use view::Viewer;
 
@@ -37,7 +41,7 @@ pub(crate) fn register(
     transaction: &Rc<dyn Transaction>,
 ) -> Result<()> {
     let lix = &Rc::downgrade(lix);
-    let tables: [(&str, Rc<dyn Table>); 10] = [
+    let tables: [(&str, Rc<dyn Table>); 13] = [
         ("state", Rc::new(state::state(lix))),
         ("state_all", Rc::new(state::state_all(lix))),
         ("state_with_tombstones", Rc::new(state::state_with_tombstones(lix))),
@@ -46,6 +50,9 @@ pub(crate) fn register(
         ("version", Rc::new(Versions { lix: lix.clone(), is_all: false })),
         ("version_all", Rc::new(Versions { lix: lix.clone(), is_all: true })),
         ("version_history", Rc::new(history::version_history(lix))),
+        ("file", Rc::new(Files { lix: lix.clone(), is_all: false })),
+        ("file_all", Rc::new(Files { lix: lix.clone(), is_all: true })),
+        ("file_history", Rc::new(FileHistory { lix: lix.clone() })),
         ("active_version", Rc::new(active::active_version(lix))),
         ("active_account", Rc::new(active::active_account(lix))),
     ];

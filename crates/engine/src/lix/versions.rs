@@ -91,8 +91,12 @@ impl Lix {
         Ok(self.versions()?.values().cloned().collect())
     }
 
-    /// The id of the active version; none: no version is active.
+    /// The id of the active version; none: no version is active. While a plugin is called it is the
+    /// version that the plugin works for.
     pub(crate) fn active_version_id(&self) -> Result<Option<Rc<str>>> {
+        if let Some(version_id) = self.seen_from() {
+            return Ok(Some(version_id));
+        }
         if let Some(active) = &*self.known.active.borrow() {
             let (schema_key, entity_id) = ACTIVE_VERSION;
             self.note_read(Read { schema_key, version_id: GLOBAL, file_id: LIX_FILE, entity_id });
@@ -163,6 +167,7 @@ impl Lix {
 
     /// To be called when `_lix_base` has changed.
     pub(crate) fn forget_bases(&self) {
+        self.files.forget();
         self.known.bases.take();
         self.known.levels.borrow_mut().clear();
     }

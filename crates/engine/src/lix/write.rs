@@ -215,6 +215,7 @@ impl Lix {
     }
 
     pub(super) fn put_untracked(&self, write: &Write, snapshot: &str, now: &str) -> Result<()> {
+        self.file_changed(&write.version_id, &write.key.file_id)?;
         self.sql.run(
             "insert into _lix_untracked
                (version_id, schema_key, entity_id, file_id, plugin_key, schema_version, created_at, updated_at, snapshot)
@@ -247,6 +248,7 @@ impl Lix {
         if row.inherited_from.is_none() {
             self.remove_untracked(version_id, key)?;
         } else {
+            self.file_changed(version_id, &key.file_id)?;
             let now = self.ids.timestamp();
             self.sql.run(
                 "insert into _lix_untracked
@@ -277,6 +279,7 @@ impl Lix {
     }
 
     fn remove_untracked(&self, version_id: &str, key: &Key) -> Result<()> {
+        self.file_changed(version_id, &key.file_id)?;
         self.sql.run(
             "delete from _lix_untracked
              where version_id = ?1 and schema_key = ?2 and entity_id = ?3 and file_id = ?4",
@@ -339,6 +342,7 @@ impl Lix {
                 self.put_commit(&key.entity_id, seq, snapshot.as_ref(), &change.created_at)?;
             }
             "lix_version_descriptor" | "lix_version_tip" if version_id == GLOBAL => {
+                self.files.forget();
                 self.known.forget_versions();
             }
             _ => {}

@@ -273,7 +273,7 @@ impl vtab::Rows for Rows {
 }
 
 /// What a comparison leaves of the depths. Values that are not integers are left to SQLite.
-fn narrow_depth(depth: &mut DepthFilter, op: &str, values: &[Owned]) {
+pub(super) fn narrow_depth(depth: &mut DepthFilter, op: &str, values: &[Owned]) {
     let [Owned::Integer(value)] = values else { return };
     let clamp = |value: i64| u32::try_from(value.max(0)).unwrap_or(u32::MAX);
     let value = *value;
