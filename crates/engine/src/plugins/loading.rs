@@ -58,17 +58,17 @@ impl Order {
                 return Err(Error::new(Reason::PluginLoad, message).subject(name(key, index)));
             }
         }
-        let mut faults = None;
-        let mut fixtures = Fixtures::default();
-        if let Some(suite) = suite {
-            fixtures = Fixtures::new(suite.platform, suite.timeout_ms);
-            faults = Some(suite.faults);
-        }
+        let (mut fixtures, faults) = match suite {
+            Some(Suite { platform, faults, timeout_ms }) => {
+                (Fixtures::new(platform, timeout_ms), Some(faults))
+            }
+            None => (Fixtures::default(), None),
+        };
         let mut of_shell = 0;
         let mut places = Vec::with_capacity(sources.len());
         for source in &sources {
             let own = match source.format {
-                PluginFormat::Builtin => fixtures.add(&source.key),
+                PluginFormat::Builtin if faults.is_some() => fixtures.add(&source.key),
                 _ => None,
             };
             if source.format == PluginFormat::Builtin && own.is_none() && !shell_has_own {

@@ -10,6 +10,7 @@ mod images;
 mod lifecycle;
 mod model;
 mod params;
+mod plugins;
 mod random;
 mod safety;
 mod saving;
