@@ -8,6 +8,7 @@
 
 import { createServer } from "node:net"
 
+import { createPluginLoader } from "../../../bindings/ts/dist/load-plugins.js"
 import { openShell } from "../../../bindings/ts/dist/load-wasm.js"
 import { createPump } from "../../../bindings/ts/dist/pump.js"
 import { fileStorage } from "./file-storage.mjs"
@@ -53,7 +54,7 @@ function serve(input, output, conformance) {
     }
     const refuse = (code, reason, message, subject = "") => send(closedEvent(eventSeq + 1, code, reason, message, subject), [])
 
-    const pump = createPump(openShell(conformance), send, { storage: args.includes("--memory") ? undefined : fileStorage, crash })
+    const pump = createPump(openShell(conformance), send, { storage: args.includes("--memory") ? undefined : fileStorage, plugins: createPluginLoader(), crash })
 
     const reader = createReader({
       wrongPreamble: (seen) => refuse(CODE_PROTOCOL, "FRAME_MALFORMED", `not this protocol: ${JSON.stringify(seen.toString("latin1"))}`),
