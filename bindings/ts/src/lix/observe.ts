@@ -2,8 +2,8 @@
  * Queries that tell when their rows change.
  *
  * The engine says what a result depends on, so a commit makes those queries run again whose rows it may have changed,
- * and no others. Of one query one run is under way at a time, however many commits there are; it waits for open
- * transactions, and rows that are the same as before are told to nobody.
+ * and no others. Of one query one run is under way at a time, and at most one in a frame, however many commits there
+ * are; it waits for open transactions, and rows that are the same as before are told to nobody.
  *
  * What is absent: polling. Nothing runs while nobody subscribes.
  */
@@ -164,7 +164,9 @@ class Observed<Row> implements LixObservable<Row> {
   /** Commits that came while a run was under way. */
   #missed: Commit[] = []
   #skipped = false
-  #retry: ReturnType<typeof setTimeout> | undefined
+  /** When the newest run ended. */
+  #ranAt = -Infinity
+  #later: ReturnType<typeof setTimeout> | undefined
 
   constructor(observer: Observer, sql: string, parameters: readonly unknown[]) {
     this.#observer = observer
@@ -195,12 +197,12 @@ class Observed<Row> implements LixObservable<Row> {
 
   changed(commit: Commit): void {
     if (this.#running) this.#missed.push(commit)
-    else if (concerns(commit, this.#result?.reads)) this.run()
+    else if (this.#later === undefined && concerns(commit, this.#result?.reads)) this.#runSoon()
   }
 
   run(): void {
     if (this.#running) return
-    clearTimeout(this.#retry)
+    this.#cancel()
     this.#running = true
     this.#runOnce().catch((error: unknown) => this.fail(error))
   }
@@ -232,6 +234,18 @@ class Observed<Row> implements LixObservable<Row> {
     this.#release()
   }
 
+  /** At once, unless it has just run: many commits in a row make one run now and then. */
+  #runSoon(): void {
+    const waitMs = this.#ranAt + PAUSE_MS - performance.now()
+    if (waitMs <= 0) this.run()
+    else this.#later = setTimeout(() => this.run(), waitMs)
+  }
+
+  #cancel(): void {
+    clearTimeout(this.#later)
+    this.#later = undefined
+  }
+
   async #runOnce(): Promise<void> {
     const time = this.#time
     let result
@@ -243,11 +257,12 @@ class Observed<Row> implements LixObservable<Row> {
     }
     if (time !== this.#time) return
     this.#running = false
+    this.#ranAt = performance.now()
     const missed = this.#missed
     this.#missed = []
     // Rows that may be rolled back. What ends such a transaction may be no commit.
     if (!result) {
-      this.#retry = setTimeout(() => this.run(), RETRY_MS)
+      this.#later = setTimeout(() => this.run(), RETRY_MS)
       return
     }
     const { rows, reads, state } = result
@@ -259,7 +274,7 @@ class Observed<Row> implements LixObservable<Row> {
     if (this.#skipped) this.#result = before
     else if (!before || !isSame(before.rows, rows)) for (const subscriber of [...this.#subscribers]) subscriber.next(rows)
     else this.#result = { rows: before.rows, reads }
-    if (isOutdated) this.run()
+    if (isOutdated && this.#subscribers.size > 0 && !this.#running) this.#runSoon()
   }
 
   /** Whoever subscribes afterwards begins anew. */
@@ -275,7 +290,7 @@ class Observed<Row> implements LixObservable<Row> {
     this.#running = false
     this.#missed = []
     this.#result = undefined
-    clearTimeout(this.#retry)
+    this.#cancel()
     this.#observer.deactivate(this as Observed<unknown>)
   }
 }
@@ -357,5 +372,7 @@ function guarded(call: () => void): void {
 }
 
 const MODES: readonly string[] = ["array", "first", "firstOrThrow"]
+/** The least time between two runs of a query: a frame. */
+const PAUSE_MS = 16
 /** How long a transaction that nobody tells about is left alone. */
 const RETRY_MS = 50
