@@ -68,7 +68,8 @@ mod tests {
 
     #[test]
     fn what_is_no_such_text_is_refused() {
-        for text in ["Z", "Zg", "Zg=", "Z===", "====", "Zh==", "Zm9=", "Zg==Zg==", "Zm9v\n", "Zm-_"] {
+        for text in ["Z", "Zg", "Zg=", "Z===", "====", "Zh==", "Zm9=", "Zg==Zg==", "Zm9v\n", "Zm-_"]
+        {
             assert_eq!(decode(text), None, "{text:?}");
         }
     }
