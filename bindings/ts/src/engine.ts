@@ -102,7 +102,7 @@ class Engine {
           this.#defaults = defaults
           this.#isStrict = options.durability === "strict"
           if (this.#phase === "opening") this.#phase = "ready"
-          OPENED.set(this, { isLix: result.schemaVersion !== undefined, events: options.events ?? [], commitDetail: options.commitDetail })
+          OPENED.set(this, { isLix: result.schemaVersion !== undefined, events: options.events ?? [], commitDetail: options.commitDetail, plugins })
           this.#saves.opened(result.capabilities.persistence, options.path)
           if (result.capabilities.persistence === "opfs") this.#follow(options)
           this.#transport.allow(result.limits.maxInflight)

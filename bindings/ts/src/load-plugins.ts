@@ -85,7 +85,8 @@ async function importRuntime(): Promise<typeof import("./plugins/runtime.js")> {
   }
 }
 
-async function importText(code: string, subject: string): Promise<unknown> {
+/** The module that a text is. Rejects with a {@link PluginFailure}. */
+export async function importText(code: string, subject: string): Promise<unknown> {
   // A byte order mark is no JavaScript. The name is for debuggers and stack traces.
   const text = `${code.replace(/^\uFEFF/, "")}\n//# sourceURL=lix-plugin-${encodeURIComponent(subject)}.js`
   const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }))

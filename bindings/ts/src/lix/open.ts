@@ -10,6 +10,7 @@ import { EngineError } from "../errors.js"
 import { createMainMemoryEngine, createWorkerEngine } from "../index.js"
 import { alone } from "../kysely/driver.js"
 import { LixDialect } from "../kysely/index.js"
+import { importText, type PluginFailure } from "../load-plugins.js"
 import { OPENED } from "../opened.js"
 import type { LixPlugin } from "../plugins/plugin.js"
 import type { InitOptions, LixEngine, LixKeyValue } from "../types.js"
@@ -95,7 +96,7 @@ export async function openLix<Tables = unknown>(options: OpenLixOptions = {}): P
     if (isOurs) await engine.close({ discardUnsaved: true }).catch(() => {})
     throw error
   }
-  return lixOf(engine, settings.providePlugins ?? [])
+  return lixOf(engine)
 }
 
 /** The engine of a lix that is kept nowhere. */
@@ -193,11 +194,12 @@ async function setUp(engine: LixEngine, { account, keyValues }: OpenLixOptions):
   if (calls.length > 0) await engine.execBatch(calls)
 }
 
-function lixOf<Database>(engine: LixEngine, plugins: readonly LixPlugin[]): Lix<Database> {
+function lixOf<Database>(engine: LixEngine): Lix<Database> {
   const db = new Kysely<Database>({ dialect: new LixDialect({ engine, parseJson: true }), plugins: [new LixJsonPlugin()] })
   const untyped = db as unknown as Kysely<never>
   const observer = new Observer(engine, untyped)
   let closing: Promise<void> | undefined
+  let plugins: Promise<readonly LixPlugin[]> | undefined
   const guard = () => {
     if (closing) throw new EngineError("LIFECYCLE", "CLOSED", "the lix is closed")
   }
@@ -212,7 +214,8 @@ function lixOf<Database>(engine: LixEngine, plugins: readonly LixPlugin[]): Lix<
     plugin: {
       async getAll() {
         guard()
-        return [...plugins]
+        plugins ??= Promise.all((OPENED.get(engine)?.plugins ?? []).map(pluginOf))
+        return [...(await plugins)]
       },
     },
     async toBlob() {
@@ -232,6 +235,18 @@ async function close(engine: LixEngine, db: Kysely<never>, observer: Observer): 
   await Promise.race([drained.catch(() => {}), patience])
   clearTimeout(timer)
   await engine.close()
+}
+
+/** The engine has loaded it: only this page may be unable to. */
+async function pluginOf(plugin: LixPlugin | string, index: number): Promise<LixPlugin> {
+  if (typeof plugin !== "string") return plugin
+  try {
+    const module = (await importText(plugin, String(index))) as { plugin?: LixPlugin; default?: LixPlugin }
+    return (module.plugin ?? module.default)!
+  } catch (error) {
+    const { reason, message, subject } = error as PluginFailure
+    throw new EngineError("PLUGIN", reason, message, { subject, cause: error })
+  }
 }
 
 /** How long `close` waits for a transaction. One that waits for `close` itself would never end. */

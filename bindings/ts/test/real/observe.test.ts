@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict"
 import { test, type TestContext } from "node:test"
-import { createMainMemoryEngine, EngineError, type ExecResult, type LixEngine } from "../../src/index.js"
+import { createEngine, createMainMemoryEngine, EngineError, type ExecResult, type LixEngine } from "../../src/index.js"
 import { createCheckpoint, createVersion, mergeVersion, openLix, selectWorkingDiff, sql, switchVersion, type Lix, type LixObservable, type LixSubscription } from "../../src/lix/index.js"
+import { createMemoryPort } from "../../src/memory.js"
 import { settled } from "../support/assert.js"
 
 /** A lix, and the statements that observers had the engine run. */
@@ -326,10 +327,10 @@ test("closing completes; a lost engine is an error", async () => {
   await lix.db.selectFrom("label").selectAll().execute()
   await lix.close()
   assert.deepEqual(outcomes, ["complete"])
-  const other = await openLix({ engine: createMainMemoryEngine() })
+  const port = createMemoryPort()
+  const other = await openLix({ engine: createEngine(port) })
   observe(other)
   await other.db.selectFrom("label").selectAll().execute()
-  other.engine.terminate()
-  await settled()
+  port.onmessage!({ data: "no message at all" } as MessageEvent)
   assert.deepEqual(outcomes, ["complete", "TRANSPORT_CLOSED"])
 })

@@ -7,7 +7,7 @@ import {
   applyChangeSet, commitIsAncestorOf, commitIsDescendantOf, createAccount, createChangeSet, createCheckpoint, createEntityLabel, createEntityThread, createLabel, createLog,
   createThread, createThreadComment, createVersion, createVersionFromCommit, deleteEntityLabel, deleteEntityThread, ebEntity, executeSync, generateHumanId, isDeterministicMode,
   jsonArrayFrom, jsonObjectFrom, LIX_TABLES, mergeVersion, nanoId, newLixFile, nextDeterministicSequenceNumber, openLix, random, selectVersionDiff, selectWorkingDiff, sql,
-  switchAccount, switchVersion, timestamp, transition, uuidV7, type JsonValue, type Lix, type OpenLixOptions, type StateCommit, type ThreadCommentBody,
+  switchAccount, switchVersion, timestamp, transition, uuidV7, type JsonValue, type Lix, type LixPlugin, type OpenLixOptions, type StateCommit, type ThreadCommentBody,
 } from "../../src/lix/index.js"
 import { rejects, settled } from "../support/assert.js"
 
@@ -488,6 +488,26 @@ test("with the database of a transaction a helper is part of that", async (t) =>
 
 test("executeSync says why there is none", () => {
   assert.throws(() => executeSync({ lix: {}, query: {} }), (error) => error instanceof EngineError && error.reason === "CAPABILITY_MISSING" && /querySync/.test(error.message))
+})
+
+// Plugins.
+
+test("plugin.getAll has the plugins that the engine was given, in order, objects as they are", async (t) => {
+  const object: LixPlugin = { key: "plugin_object", detectChangesGlob: "*.a", detectChanges: () => [] }
+  const text = `export const plugin = { key: "plugin_text", detectChangesGlob: "*.b", detectChanges: () => [] }`
+  const lix = await open(t, { engine: createMainMemoryEngine({ expProvideStringifiedPlugins: [text] }), providePlugins: [object] })
+  const plugins = await lix.plugin.getAll()
+  assert.deepEqual(plugins.map(({ key, detectChangesGlob }) => [key, detectChangesGlob]), [["plugin_text", "*.b"], ["plugin_object", "*.a"]])
+  assert.equal(plugins[1], object)
+  const byDefault = await openLix({ providePlugins: [object] })
+  assert.deepEqual(await byDefault.plugin.getAll(), [object])
+  await byDefault.close()
+})
+
+test("a plugin that cannot be loaded fails the opening and closes the engine", async () => {
+  const engine = createMainMemoryEngine({ expProvideStringifiedPlugins: ["export const plugin ="] })
+  await rejects(openLix({ engine }), "PLUGIN/PLUGIN_LOAD")
+  assert.equal(engine.status().phase, "closed")
 })
 
 // The end.
