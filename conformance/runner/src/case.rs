@@ -408,6 +408,11 @@ fn check_step(step: &Step, path: &str, place: Place, faults: &mut Vec<String>) {
             fault(why);
         }
     }
+    if let Some(reads) = step.reads.as_ref().map(json_of).filter(|reads| !reads.is_null())
+        && let Err(why) = from_json::<schema::ReadsMatch>("ReadsMatch", &reads)
+    {
+        fault(why);
+    }
     if let Some(events) = &step.expect_events {
         for event in json_of_list(events) {
             if let Err(why) = from_json::<schema::EventMatch>("EventMatch", &event) {

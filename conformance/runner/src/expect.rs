@@ -4,7 +4,9 @@ use serde_json::{Map, Value as Json, json};
 
 use prost_reflect::{DynamicMessage, Value};
 
-use crate::case::schema::{ErrorMatch, EventMatch, ImageMatch, InitMatch, StateMatch, Step};
+use crate::case::schema::{
+    ErrorMatch, EventMatch, ImageMatch, InitMatch, ReadsMatch, StateMatch, Step,
+};
 use crate::case::{json_of, json_of_list, json_of_struct};
 use crate::expr::Vars;
 use crate::proto::{self, Fields as _};
@@ -512,6 +514,13 @@ fn check_exec(step: &Step, view: &View<'_>, vars: &Vars) -> Result<Vec<Differenc
             );
         }
     }
+    if let Some(wanted) = &step.reads {
+        found.extend(check_reads(
+            &json_of(wanted),
+            view.exec.and_then(|exec| exec.msg("reads")),
+            vars,
+        )?);
+    }
     if let Some(layout) = &step.layout {
         let wanted = json_of_list(layout);
         let columns: Vec<Json> = view
@@ -763,12 +772,63 @@ fn sound_header(image: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
+/// What a result depends on, from the side of the commits: which of their rows it has to react to.
+fn check_reads(
+    wanted: &Json,
+    actual: Option<&DynamicMessage>,
+    vars: &Vars,
+) -> Result<Option<Difference>, String> {
+    let differs = |wanted: String| {
+        let shown =
+            actual.map_or_else(|| "none".to_owned(), |reads| proto::to_json(reads).to_string());
+        Ok(Some(Difference::new("reads", wanted, shorten(&shown, 600))))
+    };
+    if wanted.is_null() {
+        return if actual.is_some() { differs("none".to_owned()) } else { Ok(None) };
+    }
+    let wanted: ReadsMatch = crate::case::from_json("ReadsMatch", wanted)?;
+    let Some(reads) = actual else { return differs("what the result depends on".to_owned()) };
+    let any_commit = reads.flag("any_commit");
+    if let Some(any) = wanted.any_commit
+        && any != any_commit
+    {
+        return differs(format!("any_commit {any}"));
+    }
+    for (keys, matches) in [(&wanted.depends, true), (&wanted.ignores, false)] {
+        for key in keys {
+            let mut row = Vec::new();
+            for (column, text) in [
+                ("schema_key", &key.schema_key),
+                ("version_id", &key.version_id),
+                ("file_id", &key.file_id),
+                ("entity_id", &key.entity_id),
+            ] {
+                let text = vars.fill(text)?;
+                let is_own = column == "file_id" && text.is_empty();
+                row.push((column, if is_own { "lix".to_owned() } else { text }));
+            }
+            let is_matched =
+                reads.items("reads").iter().filter_map(Value::as_message).any(|read| {
+                    row.iter().all(|(column, text)| {
+                        read.text(column).is_empty() || read.text(column) == text
+                    })
+                });
+            if (any_commit || is_matched) != matches {
+                let verb = if matches { "a read" } else { "no read" };
+                return differs(format!("{verb} of {row:?}"));
+            }
+        }
+    }
+    Ok(None)
+}
+
 fn event_matches(wanted: &EventMatch, event: &DynamicMessage, vars: &Vars) -> Result<bool, String> {
     if let Some(commit_seq) = &wanted.commit {
         let commit_seq = int_from_json(&json_of(commit_seq), vars)?;
         let Some(commit) = event.msg("commit") else { return Ok(false) };
         return Ok(commit.int("commit_seq") == commit_seq
             && wanted.truncated.is_none_or(|truncated| truncated == commit.flag("truncated"))
+            && wanted.any_read.is_none_or(|any_read| any_read == commit.flag("any_read"))
             && match &wanted.rows {
                 Some(rows) => commit_rows_match(&json_of_list(rows), commit, vars)?,
                 None => true,
@@ -1052,6 +1112,30 @@ mod tests {
         ] {
             assert_eq!(differing(&answer, step.clone()), members, "{step}");
         }
+        let depends = exec_answer(json!({"reads": {"reads": [
+            {"schema_key": "kv", "version_id": "main", "entity_id": "a"},
+            {"schema_key": "v", "version_id": "global", "file_id": "lix", "entity_id": "main"},
+        ]}}));
+        let of = |schema: &str, version: &str, entity: &str| json!([{"schema_key": schema, "version_id": version, "entity_id": entity}]);
+        for (reads, members) in [
+            (json!({"any_commit": false}), vec![]),
+            (json!({"any_commit": true}), vec!["reads"]),
+            (Json::Null, vec!["reads"]),
+            (json!({"depends": of("kv", "main", "a"), "ignores": of("kv", "main", "b")}), vec![]),
+            (
+                json!({"depends": of("v", "global", "main"), "ignores": of("kv", "global", "a")}),
+                vec![],
+            ),
+            (json!({"depends": of("kv", "main", "b")}), vec!["reads"]),
+            (json!({"ignores": of("v", "global", "main")}), vec!["reads"]),
+        ] {
+            assert_eq!(differing(&depends, json!({ "reads": reads })), members, "{reads}");
+        }
+        let any = exec_answer(json!({"reads": {"any_commit": true}}));
+        assert!(differing(&any, json!({"reads": {"depends": of("x", "y", "z")}})).is_empty());
+        assert_eq!(differing(&any, json!({"reads": {"ignores": of("x", "y", "z")}})), ["reads"]);
+        assert!(differing(&two_rows(), json!({ "reads": null })).is_empty());
+        assert_eq!(differing(&two_rows(), json!({"reads": {"any_commit": true}})), ["reads"]);
         let write = exec_answer(json!({"changes": "2", "last_insert_rowid": "-7", "cursor": 4}));
         for (step, members) in [
             (

@@ -100,6 +100,9 @@ impl Context<'_> {
                 exec.insert(name.to_owned(), json!(value));
             }
         }
+        if step.report_reads {
+            exec.insert("report_reads".to_owned(), json!(true));
+        }
         Ok(Json::Object(exec))
     }
 

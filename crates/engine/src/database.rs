@@ -130,6 +130,9 @@ impl Database {
         self.overlook_commit();
         let is_new = opened.as_ref().is_some_and(|opened| opened.is_new);
         self.lix = opened.map(|opened| opened.lix);
+        if let Some(lix) = &self.lix {
+            lix.take_unlisted();
+        }
         if let (Some(lix), Some(plugins)) = (&self.lix, plugins) {
             lix.connect(plugins);
         }

@@ -250,7 +250,8 @@ impl Noted {
             })
         };
         let reads = all.iter().filter(|read| !is_covered(read)).map(|read| {
-            let [schema_key, version_id, file_id, entity_id] = read.each_ref().map(|text| text.to_string());
+            let [schema_key, version_id, file_id, entity_id] =
+                read.each_ref().map(|text| text.to_string());
             proto::Read { schema_key, version_id, file_id, entity_id }
         });
         ReadSet { any_commit: self.any_commit, reads: reads.collect() }
@@ -300,7 +301,8 @@ mod tests {
             assert_eq!(noted(&[one, wider]), (false, only.clone()), "{wider:?}");
             assert_eq!(noted(&[wider, one]), (false, only), "{wider:?}");
         }
-        let others = [["kv", "main", "other", ""], ["kv", "global", "", ""], ["doc", "main", "", "a"]];
+        let others =
+            [["kv", "main", "other", ""], ["kv", "global", "", ""], ["doc", "main", "", "a"]];
         for other in others {
             assert_eq!(noted(&[one, other]).1.len(), 2, "{other:?}");
         }

@@ -94,7 +94,8 @@ impl World {
             assert!(reads.is_empty(), "{sql}");
             return vec!["*".into()];
         }
-        let main = self.host.rows("select id from version where name = 'main'")[0].replace('\'', "");
+        let main =
+            self.host.rows("select id from version where name = 'main'")[0].replace('\'', "");
         let show = |read: lix_engine_protocol::proto::Read| {
             let parts = [read.schema_key, read.version_id, read.file_id, read.entity_id];
             parts.join("|").replace(&main, "main")
@@ -145,7 +146,9 @@ fn one_entity_is_one_entity_at_each_level() {
         [active, "lix_key_value|global|lix|z", "lix_key_value|main|lix|z", main]
     );
     assert_eq!(
-        world.reads("select value from key_value_all where key = 'a' and lixcol_version_id = 'global'"),
+        world.reads(
+            "select value from key_value_all where key = 'a' and lixcol_version_id = 'global'"
+        ),
         ["lix_key_value|global||a"]
     );
     assert_eq!(
@@ -160,7 +163,8 @@ fn one_entity_is_one_entity_at_each_level() {
 #[test]
 fn tables_are_schemas() {
     let mut world = World::with_docs();
-    let (active, main) = ("lix_active_version|global|lix|active", "lix_version_descriptor|global|lix|main");
+    let (active, main) =
+        ("lix_active_version|global|lix|active", "lix_version_descriptor|global|lix|main");
     let all = "lix_version_descriptor|global|lix|";
     assert_eq!(
         world.reads("select * from key_value"),
@@ -218,7 +222,8 @@ fn what_is_no_state_depends_on_any_commit() {
         "select * from lix_create_label('{\"name\": \"x\"}')",
     ] {
         if sql.contains("lix_commit_ancestors") {
-            let tip = world.host.rows("select commit_id from version where name = 'main'")[0].replace('\'', "");
+            let tip = world.host.rows("select commit_id from version where name = 'main'")[0]
+                .replace('\'', "");
             assert_eq!(world.reads(&sql.replace("\"x\"", &format!("\"{tip}\""))), ["*"]);
             continue;
         }
@@ -269,8 +274,11 @@ fn many_keys_are_any() {
     let many = format!("select * from key_value where key in ({})", keys(300));
     assert_eq!(world.reads(&many), world.reads("select * from key_value"));
     // One by one, too.
-    let numbers = "with recursive n(no) as (select 1 union all select no + 1 from n where no < 300)";
-    let one_by_one = format!("{numbers} select count(*) from n cross join key_value k on k.key = cast(n.no as text)");
+    let numbers =
+        "with recursive n(no) as (select 1 union all select no + 1 from n where no < 300)";
+    let one_by_one = format!(
+        "{numbers} select count(*) from n cross join key_value k on k.key = cast(n.no as text)"
+    );
     assert_eq!(world.reads(&one_by_one), world.reads("select * from key_value"));
 }
 
@@ -286,8 +294,14 @@ fn others_of_the_schema_do_not_matter() {
         &["update key_value_all set value = 9 where key = 'a' and lixcol_version_id = 'draft'"],
         &["insert into doc (id) values ('a')", "update doc set slug = 's'", "delete from doc"],
         &["update active_account set account_id = 'ada'"],
-        &["begin", "insert into key_value (key, value) values ('d', 1)", "savepoint s",
-          "update key_value set value = 7 where key = 'a'", "rollback to s", "commit"],
+        &[
+            "begin",
+            "insert into key_value (key, value) values ('d', 1)",
+            "savepoint s",
+            "update key_value set value = 7 where key = 'a'",
+            "rollback to s",
+            "commit",
+        ],
         &["select * from lix_create_version('{\"id\": \"third\"}')"],
         &["select * from lix_merge_version('{\"source\": \"third\", \"target\": \"draft\"}')"],
     ] {
@@ -304,6 +318,24 @@ fn others_of_the_schema_do_not_matter() {
     ] {
         assert!(world.is_stirred(by_key, itself), "{itself:?}");
     }
+}
+
+#[test]
+fn a_parent_that_is_gone_may_come_again() {
+    let mut world = World::with_docs();
+    let mid = "select * from lix_create_version('{\"id\": \"mid\"}')";
+    world.run(mid);
+    world.run("select * from lix_create_version('{\"id\": \"leaf\", \"inherits_from\": \"mid\"}')");
+    let query =
+        "select count(*) from key_value_all where key = 'late' and lixcol_version_id = 'leaf'";
+    assert!(!world.is_stirred(query, &["insert into key_value (key, value) values ('late', 1)"]));
+    let late =
+        "insert into key_value_all (key, value, lixcol_version_id) values ('late', 1, 'mid')";
+    assert!(world.is_stirred(query, &[late]));
+    assert_eq!(world.host.rows(query), ["1"]);
+    assert!(world.is_stirred(query, &["delete from version where id = 'mid'"]));
+    assert_eq!(world.host.rows(query), ["0"]);
+    assert!(world.is_stirred(query, &[mid]));
 }
 
 #[test]
@@ -350,7 +382,10 @@ fn no_commit_changes_what_it_does_not_match() {
             }
             let heard = std::mem::take(&mut world.heard);
             if let Err(message) = watch.check(&mut world.host, &heard) {
-                panic!("LIX_READS_SEED={seed} LIX_READS_SEQUENCES=1:\n{}\n{message}", world.log.join("\n"));
+                panic!(
+                    "LIX_READS_SEED={seed} LIX_READS_SEQUENCES=1:\n{}\n{message}",
+                    world.log.join("\n")
+                );
             }
         }
         spared += watch.spared;
@@ -399,7 +434,7 @@ fn work(random: &mut Random, world: &mut World, is_open: bool) -> String {
         20 => format!("update state_all set untracked = {untracked} where entity_id = '{key}' and version_id = '{version}'"),
         21..=22 => format!("select * from lix_create_version('{{\"id\": \"v{id}\", \"name\": \"v{number}\", \"from\": \"{version}\", \"inherits_from\": \"{other}\"}}')"),
         23 => format!("delete from version where id = 'v{id}'"),
-        24 => format!("insert into version (id, name, inherits_from_version_id) values ('v{id}', 'w{number}', '{version}')"),
+        24 => format!("select * from lix_create_version('{{\"id\": \"v{id}\", \"from\": \"{version}\", \"inherits_from\": null}}')"),
         25 => format!("update version set name = 'x{number}' where id = '{version}'"),
         26 => format!("update version set inherits_from_version_id = '{other}' where id = '{version}'"),
         27 => format!("update version set hidden = {untracked} where id = '{version}'"),

@@ -96,8 +96,9 @@ struct Life {
 
 impl Life {
     fn run(&mut self, operations: &[Operation]) -> Checked {
-        let queries: Vec<String> =
-            (0..QUERIES).map(|_| query(&mut self.random, &[GLOBAL, "v0", "v1", "v2", "v3"])).collect();
+        let queries: Vec<String> = (0..QUERIES)
+            .map(|_| query(&mut self.random, &[GLOBAL, "v0", "v1", "v2", "v3"]))
+            .collect();
         self.watch = Some(Watch::new(&mut self.client.host, queries));
         for operation in operations {
             self.operate(operation)?;

@@ -26,8 +26,12 @@ impl Heard {
         let Some(batch) = &event.changes else { return };
         let mut heard = vec![BTreeMap::new(); batch.row_count as usize];
         for (column, decoded) in event.columns.iter().zip(cells(batch)) {
-            let Some(name) = COLUMNS.into_iter().find(|name| *name == column.name) else { continue };
-            for (row, cell) in heard.iter_mut().zip(decoded.expect("an engine's batch is well formed")) {
+            let Some(name) = COLUMNS.into_iter().find(|name| *name == column.name) else {
+                continue;
+            };
+            for (row, cell) in
+                heard.iter_mut().zip(decoded.expect("an engine's batch is well formed"))
+            {
                 let Cell::Text(text) = cell else { panic!("{name} is {cell:?}") };
                 row.insert(name, text.to_owned());
             }
@@ -43,9 +47,7 @@ impl Heard {
                 COLUMNS.iter().zip(wanted).all(|(name, text)| text.is_empty() || row[name] == *text)
             })
         };
-        self.any
-            || (reads.any_commit && self.commits > 0)
-            || self.rows.iter().any(is_matched)
+        self.any || (reads.any_commit && self.commits > 0) || self.rows.iter().any(is_matched)
     }
 }
 
@@ -114,7 +116,8 @@ pub(crate) fn query(random: &mut Random, versions: &[&str]) -> String {
         let mut conditions: Vec<String> =
             conditions.iter().filter(|_| random.one_in(3)).map(|text| (*text).to_owned()).collect();
         if is_all && random.one_in(2) {
-            let column = if table.starts_with("state") { "version_id" } else { "lixcol_version_id" };
+            let column =
+                if table.starts_with("state") { "version_id" } else { "lixcol_version_id" };
             conditions.push(format!("{column} = '{}'", random.pick(versions)));
         }
         let shown = match random.below(4) {
@@ -162,20 +165,60 @@ const ENTITY: &str = "lixcol_entity_id, lixcol_change_id, lixcol_commit_id, lixc
 const TABLES: &[Shape] = &[
     ("key_value", false, "key, value", &["key = 'a'", "lixcol_untracked = 1"]),
     ("key_value", false, ENTITY, &["key in ('a', 'b')"]),
-    ("key_value", false, "key, value, lixcol_inherited_from_version_id", &["key = 'b'", "value is not null"]),
+    (
+        "key_value",
+        false,
+        "key, value, lixcol_inherited_from_version_id",
+        &["key = 'b'", "value is not null"],
+    ),
     ("key_value_all", true, "key, value, lixcol_version_id", &["key = 'a'", "key like 'b%'"]),
     ("key_value_all", true, ENTITY, &["lixcol_entity_id = 'c'", "lixcol_file_id = 'lix'"]),
     ("doc", false, "id, slug", &["id = 'd0'", "slug = 's1'"]),
     ("doc", false, ENTITY, &["lixcol_file_id = 'lix'", "id = 'd1'"]),
-    ("doc_all", true, "id, slug, lixcol_version_id, lixcol_inherited_from_version_id", &["id = 'd1'"]),
+    (
+        "doc_all",
+        true,
+        "id, slug, lixcol_version_id, lixcol_inherited_from_version_id",
+        &["id = 'd1'"],
+    ),
     ("note", false, "id, doc_id", &["id = 'n0'", "doc_id = 'd0'"]),
     ("note_all", true, ENTITY, &["id = 'n1'", "lixcol_untracked = 0"]),
-    ("state", false, "entity_id, schema_key, snapshot_content", &["schema_key = 'lix_key_value'", "entity_id = 'a'", "file_id = 'lix'"]),
-    ("state", false, "entity_id, file_id, change_id, commit_id, untracked", &["schema_key in ('doc', 'note')", "file_id = 'lix'"]),
-    ("state_all", true, "entity_id, version_id, inherited_from_version_id", &["schema_key = 'doc'", "entity_id = 'd0'", "file_id = 'lix'"]),
-    ("state_all", true, "entity_id, version_id, commit_id", &["schema_key = 'lix_version_tip'", "file_id = 'lix'"]),
-    ("state_with_tombstones", true, "entity_id, schema_key, version_id, snapshot_content", &["schema_key = 'lix_key_value'", "entity_id = 'a'"]),
-    ("version", false, "id, name, hidden, inherits_from_version_id", &["name = 'main'", "id = 'v1'", "id <> 'v2'"]),
+    (
+        "state",
+        false,
+        "entity_id, schema_key, snapshot_content",
+        &["schema_key = 'lix_key_value'", "entity_id = 'a'", "file_id = 'lix'"],
+    ),
+    (
+        "state",
+        false,
+        "entity_id, file_id, change_id, commit_id, untracked",
+        &["schema_key in ('doc', 'note')", "file_id = 'lix'"],
+    ),
+    (
+        "state_all",
+        true,
+        "entity_id, version_id, inherited_from_version_id",
+        &["schema_key = 'doc'", "entity_id = 'd0'", "file_id = 'lix'"],
+    ),
+    (
+        "state_all",
+        true,
+        "entity_id, version_id, commit_id",
+        &["schema_key = 'lix_version_tip'", "file_id = 'lix'"],
+    ),
+    (
+        "state_with_tombstones",
+        true,
+        "entity_id, schema_key, version_id, snapshot_content",
+        &["schema_key = 'lix_key_value'", "entity_id = 'a'"],
+    ),
+    (
+        "version",
+        false,
+        "id, name, hidden, inherits_from_version_id",
+        &["name = 'main'", "id = 'v1'", "id <> 'v2'"],
+    ),
     ("version", false, "id, commit_id, working_commit_id", &["id = 'v1'", "hidden = 0"]),
     ("version_all", false, "id, name, lixcol_version_id", &["id = 'v0'"]),
     ("active_version", false, "version_id", &[]),
@@ -186,8 +229,18 @@ const TABLES: &[Shape] = &[
     ("entity_label", false, "entity_id, label_id", &["schema_key = 'lix_commit'"]),
     ("entity_label_all", true, "entity_id, label_id", &["entity_id = 'a'"]),
     ("change_set", false, "id, metadata", &["id = 'cs0'"]),
-    ("change_set_element", false, "change_set_id, change_id", &["schema_key = 'doc'", "entity_id = 'a'"]),
-    ("change_set_element", false, ENTITY, &["change_set_id in (select change_set_id from \"commit\")"]),
+    (
+        "change_set_element",
+        false,
+        "change_set_id, change_id",
+        &["schema_key = 'doc'", "entity_id = 'a'"],
+    ),
+    (
+        "change_set_element",
+        false,
+        ENTITY,
+        &["change_set_id in (select change_set_id from \"commit\")"],
+    ),
     ("change_author", false, "change_id, account_id", &["account_id = 'ada'"]),
     ("\"commit\"", false, "id, change_set_id, parent_commit_ids", &[]),
     ("commit_edge", false, "parent_id, child_id", &[]),
