@@ -3,7 +3,7 @@
 // The page makes the rows, so encoding them is part of what is measured. What it
 // makes is the same every time, and what the database holds is compared with it.
 import type { LixEngine } from "lix-engine"
-import { yieldToPage } from "./probe.ts"
+import { yieldToPage } from "../shared/probe.ts"
 
 export interface Workload {
   readonly id: string

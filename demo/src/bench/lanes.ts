@@ -2,7 +2,7 @@
 //
 // A lane records, it does not act: every animation frame adds one point of a wave
 // and one bar of frame time. What was not drawn is a hole, and holes are red.
-import { type Frame, type Measurement, startProbe } from "./probe.ts"
+import { type Frame, type Measurement, startProbe } from "../shared/probe.ts"
 import { TOTAL_ROWS } from "./workload.ts"
 
 export class Lane {

@@ -1,16 +1,17 @@
 // The page: opens a database, runs what is asked, says whether it is saved, and races two threads.
 import { type ColumnBatch, createMainMemoryEngine, createWorkerEngine, EngineError, opfs } from "lix-engine"
+import { bytes } from "../shared/format.ts"
+import { nextFrame, startProbe } from "../shared/probe.ts"
+import { busyStanding, lostStanding, OPENING, SaveBadge } from "../shared/saving.ts"
+import { setUpTheme } from "../shared/theme.ts"
 import { Database, type OpenOptions, type Source } from "./database.ts"
 import { Editor } from "./editor.ts"
 import { EXAMPLES } from "./examples.ts"
-import { bytes, plain, ResultGrid } from "./grid.ts"
+import { plain, ResultGrid } from "./grid.ts"
 import { Lane, startPulse, tidyMs } from "./lanes.ts"
 import { ResultMap } from "./map.ts"
-import { nextFrame, startProbe } from "./probe.ts"
-import { busyStanding, lostStanding, OPENING, SaveBadge } from "./saving.ts"
 import { SchemaView } from "./schema.ts"
 import { quoteName, utf16Offset } from "./sql-text.ts"
-import { setUpTheme } from "./theme.ts"
 import { WORKLOADS } from "./workload.ts"
 
 const $ = <E extends HTMLElement = HTMLElement>(id: string) => document.getElementById(id) as E

@@ -4,6 +4,7 @@
 // One element is focusable; the active cell is announced through it, as the ARIA
 // grid pattern has it.
 import type { ColumnBatch, ColumnView, SqlValue } from "lix-engine"
+import { bytes } from "../shared/format.ts"
 
 export interface GridEvents {
   onActive(row: number, column: number): void
@@ -304,12 +305,6 @@ export function plain({ view, row }: CellRef): string {
   const value: SqlValue = view.value(row)
   if (value === null) return "NULL"
   return value instanceof Uint8Array ? `x'${hex(value)}'` : String(value)
-}
-
-export function bytes(count: number): string {
-  if (count < 1_000) return `${count} B`
-  if (count < 1_000_000) return `${(count / 1_000).toFixed(1)} kB`
-  return `${(count / 1_000_000).toFixed(1)} MB`
 }
 
 /** The declared type, else what the first row with a value has. */

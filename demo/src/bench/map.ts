@@ -5,7 +5,7 @@
 // with everything else on the page.
 import type { ColumnBatch } from "lix-engine"
 import { fit } from "./lanes.ts"
-import { yieldToPage } from "./probe.ts"
+import { yieldToPage } from "../shared/probe.ts"
 
 export class ResultMap {
   readonly #figure: HTMLElement

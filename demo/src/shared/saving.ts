@@ -4,7 +4,7 @@
 // something may have changed, and shows what it says: a word in the header, and a
 // line below it when somebody has to know.
 import type { EngineStatus, LixEngine } from "lix-engine"
-import { bytes } from "./grid.ts"
+import { bytes } from "./format.ts"
 
 export interface Standing {
   readonly state: "opening" | "busy" | "saved" | "unsaved" | "saving" | "failed" | "aside" | "memory" | "ended"
