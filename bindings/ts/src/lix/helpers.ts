@@ -16,7 +16,7 @@ import { sql, type Kysely, type RawBuilder, type SelectQueryBuilder } from "kyse
 import { EngineError } from "../errors.js"
 import type { JsonObject } from "./columns.js"
 import type { ThreadCommentBody } from "./schema.js"
-import type { LixRow } from "./tables.js"
+import type { LixDatabaseSchema, LixRow } from "./tables.js"
 
 /** Anything with a `db`: a lix, or `{ db: trx }`. */
 export interface LixContext {
@@ -111,8 +111,19 @@ export function selectWorkingDiff({ lix, version }: { lix: LixContext; version?:
   return diff(lix, "lix_working_diff", { version: version?.id })
 }
 
-/** A query for rows of a difference. */
-export type DiffQuery = SelectQueryBuilder<{ diff: LixDiff }, "diff", LixDiff>
+/**
+ * A query for rows of a difference, to which tables can be joined:
+ *
+ * ```ts
+ * const rows = await selectWorkingDiff({ lix })
+ *   .leftJoin("change as before", "before.id", "diff.before_change_id")
+ *   .leftJoin("change as after", "after.id", "diff.after_change_id")
+ *   .select(["before.snapshot_content as before", "after.snapshot_content as after"])
+ *   .where("diff.status", "!=", "unchanged")
+ *   .execute()
+ * ```
+ */
+export type DiffQuery = SelectQueryBuilder<LixDatabaseSchema & { diff: LixDiff }, "diff", LixDiff>
 
 /** Makes a set of changes. */
 export function createChangeSet(args: {
@@ -298,7 +309,7 @@ async function value<Value>(lix: LixContext, expression: RawBuilder<unknown>): P
 }
 
 function diff(lix: LixContext, procedure: string, options: { readonly [option: string]: unknown }): DiffQuery {
-  return lix.db.selectFrom(sql<LixDiff>`${sql.table(procedure)}(${JSON.stringify(options)})`.as("diff")).selectAll() as unknown as DiffQuery
+  return lix.db.selectFrom(sql<LixDiff>`${sql.table(procedure)}(${JSON.stringify(options)})`.as("diff")).selectAll("diff") as unknown as DiffQuery
 }
 
 function related(procedure: string, { id }: WithId, { includeSelf = false, depth }: { includeSelf?: boolean | undefined; depth?: number | undefined }): RawBuilder<boolean> {

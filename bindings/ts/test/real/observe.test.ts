@@ -59,6 +59,26 @@ async function quiet(lix: Lix): Promise<void> {
   await settled()
 }
 
+/** One entity for each line, by its number. */
+const LINES = `
+const schema = { "x-lix-key": "line", "x-lix-version": "1.0", type: "object", properties: { text: { type: "string" } } }
+const lines = (data) => (data && data.length > 0 ? new TextDecoder().decode(data).split("\\n") : [])
+export default {
+  key: "plugin_lines",
+  detectChangesGlob: "*.lines",
+  detectChanges({ before, after }) {
+    const [old, now] = [lines(before?.data), lines(after.data)]
+    return Array.from({ length: Math.max(old.length, now.length) }, (_, at) => at)
+      .filter((at) => old[at] !== now[at])
+      .map((at) => ({ entity_id: String(at), schema, snapshot_content: at < now.length ? { text: now[at] } : null }))
+  },
+  applyChanges({ changes }) {
+    const sorted = [...changes].sort((a, b) => Number(a.entity_id) - Number(b.entity_id))
+    return { fileData: new TextEncoder().encode(sorted.map(({ snapshot_content }) => snapshot_content.text).join("\\n")) }
+  },
+}
+`
+
 const set = (lix: Lix, key: string, value: number | string) => lix.db.insertInto("key_value").values({ key, value }).execute()
 
 test("subscribers are told the rows, and every change of them", { timeout: 20_000 }, async (t) => {
@@ -220,6 +240,26 @@ test("every kind of query runs again: version, active version, unions, CTEs, sub
   await sql`create table plain (a)`.execute(db)
   await has(lix.observe(sql<{ a: number }>`select a from plain`), () => sql`insert into plain values (1)`.execute(db), (rows) => rows.length === 1)
   await has(lix.observe(db.selectFrom("key_value_all").select("value").where("key", "=", "untracked")), () => db.insertInto("key_value").values({ key: "untracked", value: 1, lixcol_untracked: true }).execute(), (rows) => rows.length === 1)
+})
+
+test("files are told again when they are written, when their entities are, and when another version is active", { timeout: 30_000 }, async (t) => {
+  const engine = createMainMemoryEngine({ expProvideStringifiedPlugins: [LINES] })
+  const lix = await openLix({ engine })
+  t.after(() => lix.close())
+  const text = new Told(lix.observe(lix.db.selectFrom("file").select("data").where("id", "=", "f")))
+  const paths = new Told(lix.observe(lix.db.selectFrom("file").select("path").orderBy("path")))
+  await Promise.all([text.times(1), paths.times(1)])
+  const data = (lines: string) => [{ data: new TextEncoder().encode(lines) }]
+  await lix.db.insertInto("file").values({ id: "f", path: "/a.lines", data: data("one\ntwo")[0]!.data }).execute()
+  assert.deepEqual(await text.times(2), data("one\ntwo"))
+  assert.deepEqual(await paths.times(2), [{ path: "/a.lines" }])
+  await lix.db.updateTable("state").set({ snapshot_content: { text: "TWO" } }).where("schema_key", "=", "line").where("entity_id", "=", "1").execute()
+  assert.deepEqual(await text.times(3), data("one\nTWO"))
+  const draft = await createVersion({ lix, name: "Draft" })
+  await lix.db.updateTable("file_all").set({ data: data("three")[0]!.data }).where("id", "=", "f").where("lixcol_version_id", "=", draft.id).execute()
+  await switchVersion({ lix, to: draft })
+  assert.deepEqual(await text.times(4), data("three"))
+  assert.equal(paths.all.length, 2)
 })
 
 test("bytes are compared as bytes", async (t) => {

@@ -9,6 +9,7 @@ import {
   jsonArrayFrom, jsonObjectFrom, LIX_TABLES, mergeVersion, nanoId, newLixFile, nextDeterministicSequenceNumber, openLix, random, selectVersionDiff, selectWorkingDiff, sql,
   switchAccount, switchVersion, timestamp, transition, uuidV7, type JsonValue, type Lix, type LixPlugin, type OpenLixOptions, type StateCommit, type ThreadCommentBody,
 } from "../../src/lix/index.js"
+import { COLUMNS } from "../support/columns.js"
 import { rejects, settled } from "../support/assert.js"
 
 async function open(t: TestContext, options: OpenLixOptions = {}): Promise<Lix> {
@@ -282,13 +283,17 @@ test("tables of one's own are left as they are", async (t) => {
   assert.deepEqual(named, [{ value: "[1]" }])
 })
 
-test("every table that is typed is there, with these columns", async (t) => {
+test("the engine has the tables and columns that are typed, and no others", async (t) => {
   const lix = await open(t)
-  for (const table of LIX_TABLES) {
-    if (/^file/.test(table)) continue
-    const { rows } = await sql`select * from ${sql.table(table)} limit 1`.execute(lix.db)
-    assert.ok(Array.isArray(rows), table)
+  for (const [table, columns] of Object.entries(COLUMNS)) {
+    const { rows } = await sql<{ name: string }>`select name from pragma_table_info(${table})`.execute(lix.db)
+    assert.deepEqual(rows.map(({ name }) => name).sort(), Object.keys(columns).sort(), table)
   }
+  assert.deepEqual([...LIX_TABLES].sort(), Object.keys(COLUMNS).sort())
+  // Eponymous tables are modules; the others of this connection are functions and SQLite's.
+  const { rows } = await sql<{ name: string }>`select name from pragma_module_list`.execute(lix.db)
+  const own = rows.map(({ name }) => name).filter((name) => !/^(lix_|_lix_|pragma_|json_|jsonb_|fts\d|rtree|sqlite_|dbstat|bytecode|tables_used|geopoly|generate_series|completion)/.test(name))
+  assert.deepEqual(own.sort(), Object.keys(COLUMNS).sort())
 })
 
 // Hooks.
@@ -402,6 +407,9 @@ test("checkpoints, change sets, commits", async (t) => {
   await lix.db.insertInto("key_value").values({ key: "a", value: 1 }).execute()
   const working = await selectWorkingDiff({ lix }).where("status", "!=", "unchanged").selectAll().execute()
   assert.deepEqual(working.map(({ entity_id, status }) => [entity_id, status]), [["a", "added"]])
+  const contents = selectWorkingDiff({ lix }).leftJoin("change as before", "before.id", "diff.before_change_id").leftJoin("change as after", "after.id", "diff.after_change_id")
+    .select(["before.snapshot_content as before", "after.snapshot_content as after"]).where("diff.status", "!=", "unchanged")
+  assert.deepEqual((await contents.execute()).map(({ status, before, after }) => [status, before, after]), [["added", null, { key: "a", value: 1 }]])
   const checkpoint = await createCheckpoint({ lix })
   assert.deepEqual(await selectWorkingDiff({ lix }).where("status", "!=", "unchanged").execute(), [])
 
@@ -488,6 +496,29 @@ test("with the database of a transaction a helper is part of that", async (t) =>
 
 test("executeSync says why there is none", () => {
   assert.throws(() => executeSync({ lix: {}, query: {} }), (error) => error instanceof EngineError && error.reason === "CAPABILITY_MISSING" && /querySync/.test(error.message))
+})
+
+// Files.
+
+test("files: bytes and metadata on both sides, through every table", async (t) => {
+  const lix = await open(t)
+  const data = new Uint8Array([0, 1, 2, 255])
+  await lix.db.insertInto("file").values({ id: "f", path: "/a.bin", data, metadata: { tags: ["[1]"], n: 1 } }).execute()
+  await lix.db.insertInto("file").values({ path: "/empty" }).execute()
+  const read = () => lix.db.selectFrom("file").select(["id", "path", "data", "metadata", "hidden"]).where("id", "=", "f").executeTakeFirst()
+  assert.deepEqual(await read(), { id: "f", path: "/a.bin", data, metadata: { tags: ["[1]"], n: 1 }, hidden: 0 })
+  assert.deepEqual(await lix.db.selectFrom("file").select(["data", "metadata"]).where("path", "=", "/empty").execute(), [{ data: new Uint8Array(), metadata: null }])
+  await lix.db.updateTable("file").set({ data: new Uint8Array([7]).buffer, metadata: { n: 2 }, hidden: true }).where("id", "=", "f").execute()
+  assert.deepEqual(await read(), { id: "f", path: "/a.bin", data: new Uint8Array([7]), metadata: { n: 2 }, hidden: 1 })
+  await lix.db.updateTable("file_all").set({ metadata: null }).where("id", "=", "f").where("lixcol_version_id", "=", (eb) => eb.selectFrom("active_version").select("version_id")).execute()
+  assert.equal((await read())!.metadata, null)
+  const history = await lix.db.selectFrom("file_history").select(["lixcol_depth as depth", "metadata", "data"]).where("id", "=", "f").orderBy("lixcol_depth")
+    .where("lixcol_root_commit_id", "=", (eb) => eb.selectFrom("version").where("name", "=", "main").select("commit_id").$castTo<string>()).execute()
+  assert.deepEqual(history.map(({ metadata }) => metadata), [null, { n: 2 }, { tags: ["[1]"], n: 1 }])
+  assert.deepEqual(history.at(-1)!.data, data)
+  await rejects(lix.db.insertInto("file").values({ path: "/b", data: "text" as unknown as Uint8Array }).execute(), "CONSTRAINT/VALIDATION")
+  const again = await open(t, { blob: await lix.toBlob() })
+  assert.deepEqual(await again.db.selectFrom("file").select("data").where("id", "=", "f").execute(), [{ data: new Uint8Array([7]) }])
 })
 
 // Plugins.
