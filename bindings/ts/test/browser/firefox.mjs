@@ -13,7 +13,7 @@ import { delimiter, dirname, join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { Checks, serve } from "./harness.mjs"
-import { bundle } from "./site.mjs"
+import { bundle, variant, variants } from "./site.mjs"
 
 async function main() {
   const { values, positionals: wanted } = parseArgs({ options: { dist: { type: "string" } }, allowPositionals: true })
@@ -23,7 +23,7 @@ async function main() {
   const cleanups = []
   try {
     const reports = new Reports()
-    const site = await serve({ "/pages/opfs.js": join(await bundle("opfs.ts", cleanups), "opfs.js"), "/pages/": join(here, "pages"), "/package/": dist }, reports.answer)
+    const site = await serve({ "/pages/opfs.js": join(await bundle("opfs.ts", cleanups), "opfs.js"), "/pages/": join(here, "pages"), "/package/": dist, ...variants(dist) }, (...request) => reports.answer(...request) || variant(dist, ...request))
     cleanups.unshift(site.close)
     const only = wanted.map((part) => `&only=${encodeURIComponent(part)}`).join("")
     const firefox = start(`${site.origin}/pages/opfs.html?report=/report${only}`, cleanups)

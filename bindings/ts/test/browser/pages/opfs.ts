@@ -8,6 +8,7 @@
 import { createEngine, createWorkerEngine, createWorkerOpfsEngine, EngineError, opfs, type InitOptions, type LixEngine, type WorkerOpfsOptions } from "../../../src/index.js"
 import type { Checks } from "./checks.js"
 import { BUSY_SAVING, judge, prepare, write } from "./load.js"
+import { PLUGINS } from "./plugins.js"
 import { failure, leavesPageAlone, ok, rejects, rows, same, within } from "./support.js"
 
 const CHECKS: Checks = {
@@ -615,7 +616,7 @@ async function loadForEver(path: string): Promise<void> {
 const KILLS = 50
 const params = new URLSearchParams(location.search)
 const hasLongTasks = PerformanceObserver.supportedEntryTypes.includes("longtask")
-const checks = Object.fromEntries(Object.entries({ ...CHECKS, ...(hasLongTasks && WITH_LONG_TASKS) }).map(([name, run]) => [name, async () => (await clear(), run())]))
+const checks = Object.fromEntries(Object.entries({ ...CHECKS, ...PLUGINS, ...(hasLongTasks && WITH_LONG_TASKS) }).map(([name, run]) => [name, async () => (await clear(), run())]))
 
 async function report(to: string): Promise<void> {
   const say = (body: object) => fetch(to, { method: "POST", body: JSON.stringify(body) })
