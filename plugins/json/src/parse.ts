@@ -31,7 +31,7 @@ export function parse(text: string): { root: Node | undefined; start: string; en
     }
   }
   const fail = (wanted: string): never => {
-    throw new Error(`invalid JSON at ${place(text, at)}: expected ${wanted}, found ${found(text, at)}`)
+    return refuse(text, at, `expected ${wanted}, found ${found(text, at)}`)
   }
   const token = (pattern: RegExp): string | undefined => {
     pattern.lastIndex = at
@@ -40,7 +40,12 @@ export function parse(text: string): { root: Node | undefined; start: string; en
     at += match[0].length
     return match[0]
   }
-  const string = (wanted: string): string => token(STRING) ?? badString(text, at, fail, wanted)
+  const string = (wanted: string): string => {
+    if (text[at] !== '"') fail(wanted)
+    const from = at
+    at = endOfString(text, at)
+    return text.slice(from, at)
+  }
 
   const start = space()
   if (at === text.length) return { root: undefined, start, end: "" }
@@ -54,7 +59,7 @@ export function parse(text: string): { root: Node | undefined; start: string; en
       at += 1
       node.kind = head === "{" ? "object" : "array"
       if (open.length === DEEPEST) {
-        throw new Error(`invalid JSON at ${place(text, at - 1)}: nested deeper than ${DEEPEST} levels`)
+        refuse(text, at - 1, `nested deeper than ${DEEPEST} levels`)
       }
     } else if (head === '"') {
       node.raw = string("a value")
@@ -131,23 +136,31 @@ function fresh(before: string): Node {
   }
 }
 
-function badString(text: string, at: number, fail: (wanted: string) => never, wanted: string): never {
-  if (text[at] !== '"') return fail(wanted)
-  const good = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*/y
-  good.lastIndex = at
-  const end = at + (good.exec(text)?.[0].length ?? 0)
-  const why =
-    end >= text.length
-      ? "a string without an end"
-      : text[end] === "\\"
-        ? "an escape that JSON does not have"
-        : "a control character in a string"
-  throw new Error(`invalid JSON at ${place(text, Math.min(end, text.length))}: ${why}`)
+/** Past the closing quote of the string that begins at `from`. */
+function endOfString(text: string, from: number): number {
+  const quote = text.indexOf('"', from + 1)
+  // Nothing to escape: so it is mostly.
+  if (quote >= 0 && !ESCAPE_OR_CONTROL.test(text.slice(from + 1, quote))) return quote + 1
+  for (let at = from + 1; at < text.length; at += 1) {
+    const code = text.charCodeAt(at)
+    if (code === 0x22) return at + 1
+    if (code < 0x20) refuse(text, at, "a control character in a string")
+    if (code !== 0x5c) continue
+    ESCAPE.lastIndex = at
+    const escape = ESCAPE.exec(text)?.[0]
+    if (escape === undefined) refuse(text, at, "an escape that JSON does not have")
+    else at += escape.length - 1
+  }
+  return refuse(text, text.length, "a string without an end")
 }
 
 function badSimple(text: string, at: number, fail: (wanted: string) => never, parent: Node | undefined): never {
   const comma = parent !== undefined && parent.children.length > 0 && text[at] === "]"
   return fail(comma ? 'a value after ","' : "a value")
+}
+
+function refuse(text: string, at: number, why: string): never {
+  throw new Error(`invalid JSON at ${place(text, at)}: ${why}`)
 }
 
 function place(text: string, at: number): string {
@@ -162,7 +175,8 @@ function found(text: string, at: number): string {
   return JSON.stringify(word.exec(text)?.[0] ?? String.fromCodePoint(text.codePointAt(at) as number))
 }
 
-const STRING = /"(?:[^"\\\u0000-\u001f]+|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y
+const ESCAPE_OR_CONTROL = /[\\\u0000-\u001f]/
+const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y
 /** A number or a word, and not only the beginning of something else. */
 const SIMPLE = /(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(?![\w.+-])/y
 

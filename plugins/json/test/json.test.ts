@@ -195,6 +195,15 @@ test("what is no JSON is refused with its place", () => {
   assert.match(error(new Uint8Array([0x22, 0xff, 0x22])), /not UTF-8 from about byte 1/)
 })
 
+test("a long text without an end is refused as quickly as others", () => {
+  const started = performance.now()
+  for (const text of [`"${"a".repeat(1_000_000)}`, `"${"\\n".repeat(1_000_000)}`, "9".repeat(1_000_000), " ".repeat(1_000_000) + "x"]) {
+    if (text.startsWith("9")) new OneFile(plugin).write(text)
+    else assert.throws(() => new OneFile(plugin).write(text), /invalid JSON/)
+  }
+  assert.ok(performance.now() - started < 5000)
+})
+
 test("what JSON.parse refuses is refused, and the other way round", () => {
   const mutated = fc.tuple(anyText, fc.nat(), fc.constantFrom("", ",", "}", "]", "[", '"', "0", "e", ":", "\\", "-"))
   fc.assert(

@@ -19,10 +19,10 @@ export function hash(text: string): string {
   return ((b >>> 0) * 0x100000 + ((a >>> 0) & 0xfffff)).toString(36)
 }
 
-/** `wanted`, or the first of `wanted~2`, `wanted~3`, … that nobody has; it is taken from then on. */
+/** `wanted`, or the first of `wanted~n2`, `wanted~n3`, … that nobody has; it is taken from then on. */
 export function unusedId(wanted: string, taken: Set<string>): string {
   let id = wanted
-  for (let count = 2; taken.has(id); count += 1) id = `${wanted}~${count}`
+  for (let count = 2; taken.has(id); count += 1) id = `${wanted}~n${count}`
   taken.add(id)
   return id
 }

@@ -18,13 +18,13 @@ export interface Identified {
 
 /**
  * `before` in its order (see `inOrder`), `texts` as they are now, `matches` as `matchSequences` found
- * them. `name` makes a new item's id of a hash.
+ * them. `name` makes a new item's id, of a hash or of what it is.
  */
 export function identify(
   before: readonly Item[],
   texts: readonly string[],
   matches: Int32Array,
-  name: (hash: string) => string = (text) => text,
+  name: (hash: string, index: number) => string = (text) => text,
 ): Identified[] {
   const old = (index: number): number | undefined =>
     (matches[index] as number) < 0 ? undefined : (matches[index] as number)
@@ -41,7 +41,7 @@ export function identify(
     const id =
       known === undefined
         ? // With its place: the same line written at two places by two people is two lines.
-          unusedId(name(hash(`${order}\n${text}`)), taken)
+          unusedId(name(hash(`${order}\n${text}`), index), taken)
         : (before[known] as Item).id
     return { id, order, old: known }
   })

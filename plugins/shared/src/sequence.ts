@@ -19,6 +19,7 @@ export function matchSequences(
   { similarity = textLikeness(before, after), positional }: Likeness,
 ): Int32Array {
   const found = new Int32Array(after.length).fill(-1)
+  if (before.length === 0 || after.length === 0) return found
   const used = new Uint8Array(before.length)
   const pair = (b: number, a: number): void => {
     found[a] = b
