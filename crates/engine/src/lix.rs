@@ -14,6 +14,7 @@ pub(crate) mod commit;
 pub(crate) mod derived;
 mod event_rows;
 pub(crate) mod events;
+pub(crate) mod files;
 pub(crate) mod functions;
 pub(crate) mod graph;
 pub(crate) mod history;
@@ -79,6 +80,7 @@ pub(crate) struct Lix {
     pub(crate) wants_events: Cell<bool>,
     /// What the shell lends to look into files; none: all files are unknown.
     pub(crate) plugins: RefCell<Option<Rc<dyn Plugins>>>,
+    pub(crate) files: files::Files,
     /// What the running statement reads, if somebody wants to know.
     reads: reads::Reads,
     /// SQLite will ask for a seal before it commits.
@@ -119,6 +121,7 @@ impl Lix {
             touched: RefCell::default(),
             wants_events: Cell::new(false),
             plugins: RefCell::default(),
+            files: files::Files::default(),
             reads: reads::Reads::default(),
             has_joined: Cell::new(false),
             is_stale: Cell::new(false),
@@ -170,6 +173,7 @@ impl Lix {
         self.accounts.take();
         self.odd_ids.take();
         self.last_commit.take();
+        self.files.forget();
         self.is_stale.set(true);
     }
 

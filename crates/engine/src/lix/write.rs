@@ -245,27 +245,35 @@ impl Lix {
         key: &Key,
         row: &StateRow,
     ) -> Result<()> {
-        if row.inherited_from.is_none() {
-            self.remove_untracked(version_id, key)?;
-        } else {
-            self.file_changed(version_id, &key.file_id)?;
-            let now = self.ids.timestamp();
-            self.sql.run(
-                "insert into _lix_untracked
-                   (version_id, schema_key, entity_id, file_id, plugin_key, schema_version, created_at, updated_at, snapshot)
-                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, null)",
-                &[
-                    Bound::Text(version_id),
-                    Bound::Text(&key.schema_key),
-                    Bound::Text(&key.entity_id),
-                    Bound::Text(&key.file_id),
-                    Bound::Text(&row.plugin_key),
-                    Bound::Text(&row.schema_version),
-                    Bound::Text(&now),
-                ],
-            )?;
-            self.note_untracked(&version_id.into(), &key.schema_key);
+        if row.inherited_from.is_some() {
+            return self.hide(version_id, row);
         }
+        self.remove_untracked(version_id, key)?;
+        self.touched(version_id, key);
+        self.after_write(key, None)
+    }
+
+    /// Hides a row that a version sees, and does not have as an untracked one, without a change.
+    pub(super) fn hide(self: &Rc<Self>, version_id: &str, row: &StateRow) -> Result<()> {
+        self.before_writing()?;
+        let key = &row.key;
+        self.file_changed(version_id, &key.file_id)?;
+        let now = self.ids.timestamp();
+        self.sql.run(
+            "insert into _lix_untracked
+               (version_id, schema_key, entity_id, file_id, plugin_key, schema_version, created_at, updated_at, snapshot)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, null)",
+            &[
+                Bound::Text(version_id),
+                Bound::Text(&key.schema_key),
+                Bound::Text(&key.entity_id),
+                Bound::Text(&key.file_id),
+                Bound::Text(&row.plugin_key),
+                Bound::Text(&row.schema_version),
+                Bound::Text(&now),
+            ],
+        )?;
+        self.note_untracked(&version_id.into(), &key.schema_key);
         self.touched(version_id, key);
         self.after_write(key, None)
     }

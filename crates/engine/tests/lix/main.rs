@@ -8,6 +8,7 @@ mod branches;
 mod changes;
 mod entities;
 mod examples;
+mod files;
 mod history;
 #[path = "../session/host.rs"]
 #[allow(dead_code, reason = "the host of the session's tests does more than is needed here")]
@@ -15,6 +16,7 @@ mod host;
 mod lookups;
 mod migration;
 mod opening;
+mod plugins;
 mod procedures;
 #[path = "../session/random.rs"]
 #[allow(dead_code, reason = "the session's tests choose in more ways")]

@@ -53,7 +53,7 @@ fn difference(
     lines
 }
 
-fn check(lix: &mut Lix, context: &str) {
+pub(crate) fn check(lix: &mut Lix, context: &str) {
     let before = dump(lix);
     lix.run("select * from lix_rebuild()");
     let difference = difference(&before, &dump(lix));

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use lix_engine_core::{Attachment, Effect, Event, Message, Platform, Session, SessionOptions};
+use lix_engine_core::{
+    Attachment, Effect, Event, Message, Platform, Plugins, Session, SessionOptions,
+};
 use lix_engine_protocol::proto::{
     EngineError, Event as WireEvent, EventKind, EventOptions, ExecRequest, ExecResponse, Frame,
     InitRequest, Request, Response, RowBatch, StorageClass, batch_item, event, frame, init_request,
@@ -27,6 +29,8 @@ pub(crate) struct Host {
     commit_seq: u64,
     is_closed: bool,
     has_ended: bool,
+    /// What the shell loads when it is asked to.
+    pub(crate) plugins: Option<Box<dyn Plugins>>,
 }
 
 /// What the engine sent.
@@ -64,6 +68,7 @@ impl Host {
             commit_seq: 0,
             is_closed: false,
             has_ended: false,
+            plugins: None,
         }
     }
 
@@ -192,21 +197,21 @@ impl Host {
     pub(crate) fn event(&mut self, event: Event) -> Vec<Sent> {
         let mut effects = Vec::new();
         self.session.receive(event, &mut |effect| effects.push(effect));
-        effects.into_iter().map(|effect| self.check(effect)).collect()
+        self.check_all(effects)
     }
 
     /// Runs everything that waits.
     pub(crate) fn run(&mut self) -> Vec<Sent> {
         let mut effects = Vec::new();
         while self.session.step(&mut |effect| effects.push(effect)) {}
-        effects.into_iter().map(|effect| self.check(effect)).collect()
+        self.check_all(effects)
     }
 
     /// The shell met a defect.
     pub(crate) fn fail(&mut self, message: &str) -> Vec<Sent> {
         let mut effects = Vec::new();
         self.session.fail(message, &mut |effect| effects.push(effect));
-        effects.into_iter().map(|effect| self.check(effect)).collect()
+        self.check_all(effects)
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -215,6 +220,20 @@ impl Host {
 
     pub(crate) fn next_event_seq(&self) -> u64 {
         self.session.next_event_seq()
+    }
+
+    fn check_all(&mut self, effects: Vec<Effect>) -> Vec<Sent> {
+        let mut sent = Vec::new();
+        for effect in effects {
+            if matches!(effect, Effect::LoadPlugins { .. }) {
+                let plugins = self.plugins.take().expect("the test has plugins");
+                sent.extend(self.event(Event::PluginsLoaded(Ok(plugins))));
+                sent.extend(self.run());
+            } else {
+                sent.push(self.check(effect));
+            }
+        }
+        sent
     }
 
     /// The rules for whatever an engine sends.
@@ -419,6 +438,13 @@ impl TestPlatform {
 
     pub(crate) fn set_now_ms(&self, now_ms: u64) {
         self.now_ms.store(now_ms, Ordering::Relaxed);
+    }
+}
+
+impl TestPlatform {
+    /// How many random bytes were asked for.
+    pub(crate) fn drawn(&self) -> u64 {
+        self.drawn.load(Ordering::Relaxed)
     }
 }
 

@@ -44,13 +44,11 @@ impl Lix {
         file: &Descriptor,
         show: impl FnOnce(&[u8]) -> T,
     ) -> Result<T> {
-        let short: Rc<str> = file.short().into();
-        if let Some((of, data)) = self.files.kept(version_id, &file.id).and_then(|kept| kept.data)
-            && of == short
-        {
+        if let Some(data) = self.kept_data(version_id, file) {
             self.note_filter(&rows_of(version_id, &file.id))?;
             return Ok(show(&data));
         }
+        let short: Rc<str> = file.short().into();
         let mut entities = Vec::new();
         self.each_row_of_file(version_id, &file.id, |row| {
             entities.extend(Entity::of(row));
@@ -61,6 +59,12 @@ impl Lix {
             self.files.keep(version_id, &file.id, |kept| kept.data = Some((short, data.clone())));
         };
         self.with_content(&content, keep, show)
+    }
+
+    /// What a plugin made of the entities that a version still sees.
+    pub(super) fn kept_data(&self, version_id: &str, file: &Descriptor) -> Option<Rc<[u8]>> {
+        let (of, data) = self.files.kept(version_id, &file.id)?.data?;
+        (*of == *file.short()).then_some(data)
     }
 
     /// The bytes of a file, in memory.

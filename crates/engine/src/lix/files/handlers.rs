@@ -72,7 +72,7 @@ impl Lix {
         let summary = self.summary(&version_id, &file.id)?;
         let mut writer = Writer::new(self, &version_id, &file.id, untracked, &summary);
         if !summary.owners.is_empty() {
-            writer.delete_of(|row| &*row.plugin_key != OWN_PLUGIN)?;
+            writer.erase_those(|row| &*row.plugin_key != OWN_PLUGIN)?;
         }
         let look = Look { before: None, after: (&file, data), verb: "inserted" };
         self.look(writer, &Summary::default(), look).map(drop)
@@ -113,10 +113,11 @@ impl Lix {
             Some(_) => self.last_bytes(&version_id, &was, &summary),
             None => self.file_data(&version_id, &was).map(LastBytes::Here),
         };
-        if let (Some(data), Ok(before), true) = (data, &before, keeps_descriptor)
-            && before.is(data)
-        {
-            return Ok(());
+        if let (Some(data), true) = (data, keeps_descriptor) {
+            let is_shown = || self.kept_data(&version_id, &is).is_some_and(|shown| *shown == *data);
+            if before.as_ref().is_ok_and(|before| before.is(data)) || is_shown() {
+                return Ok(());
+            }
         }
         let visible;
         let data = match data {
@@ -168,40 +169,19 @@ impl Lix {
         let file = Descriptor::from_snapshot(&row.key.entity_id, row.snapshot.as_deref());
         let summary = self.summary(version_id, &file.id)?;
         let mut writer = Writer::new(self, version_id, &file.id, row.untracked, &summary);
-        let is_descriptor = |other: &StateRow| other.key == row.key;
         if row.untracked && row.inherited_from.is_none() {
-            // What lies below is seen again, as far as there is a file below.
-            let is_own = |other: &StateRow| other.untracked && other.inherited_from.is_none();
-            writer.delete_of(|other| is_own(other) && !is_descriptor(other))?;
-            writer.delete(row)?;
+            // A file below is seen again, as it is there.
+            writer.uncover()?;
             if self.get(version_id, &row.key)?.is_none() {
-                self.delete_rest(&mut writer, &|_| true)?;
+                writer.untracked = false;
+                writer.erase_those(|_| true)?;
             }
         } else {
-            self.delete_rest(&mut writer, &|other| !is_descriptor(other))?;
-            writer.delete(row)?;
+            writer.erase_those(|other| other.key != row.key)?;
+            writer.erase(row)?;
         }
         let changed = writer.finish();
         self.drop_written(version_id, &file.id, changed.as_ref())
-    }
-
-    /// Deletes until nothing is seen any more: below an untracked row there may be another.
-    fn delete_rest(
-        self: &Rc<Self>,
-        writer: &mut Writer<'_>,
-        is_wanted: &dyn Fn(&StateRow) -> bool,
-    ) -> Result<()> {
-        loop {
-            let mut is_over = true;
-            self.each_row_of_file(writer.version_id, writer.file_id, |row| {
-                is_over &= !is_wanted(&row);
-                Ok(())
-            })?;
-            if is_over {
-                return Ok(());
-            }
-            writer.delete_of(is_wanted)?;
-        }
     }
 
     /// Another id or another version: the file goes there.
@@ -250,7 +230,7 @@ impl Lix {
             keys.push(FALLBACK_PLUGIN.into());
         }
         if had.owners.keys().any(|owner| !keys.contains(owner)) {
-            writer.delete_of(|row| {
+            writer.erase_those(|row| {
                 &*row.plugin_key != OWN_PLUGIN && !keys.contains(&row.plugin_key)
             })?;
         }
@@ -264,7 +244,11 @@ impl Lix {
             let schema = self.schemas.borrow().compile(&blobs::schema())?;
             self.put_schema(version_id, writer.untracked, &schema, true)?;
             let entity_id = file.id.clone();
-            let old = self.get(version_id, &unknown_key(&file.id))?;
+            let own = unknown_key(&file.id);
+            let old = self.get(version_id, &own)?;
+            if had.owners.get(FALLBACK_PLUGIN).is_some_and(|count| *count > usize::from(old.is_some())) {
+                writer.erase_those(|row| &*row.plugin_key == FALLBACK_PLUGIN && row.key != own)?;
+            }
             let snapshot = Some(self.put_blob(data)?);
             writer.write(&keys[0], vec![Changed { schema, entity_id, snapshot }])?;
             if let Some(old) = old {

@@ -78,7 +78,7 @@ impl<'a> Writer<'a> {
             let before = known.visible(self, &key)?;
             let Some(snapshot) = snapshot else {
                 if let Some(row) = before {
-                    self.delete(&row)?;
+                    self.erase(&row)?;
                 }
                 continue;
             };
@@ -164,38 +164,65 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Deletes a row that is seen.
-    pub(super) fn delete(&mut self, row: &StateRow) -> Result<()> {
-        self.lix.delete_row(self.version_id, row)?;
-        // What lies below an untracked row is seen from here on.
-        self.is_exact &= !row.untracked;
+    /// Makes that nothing is seen any more under the key of a row that is seen.
+    pub(super) fn erase(&mut self, row: &StateRow) -> Result<()> {
+        let lix = self.lix;
+        let mut below = Some(row.clone());
+        while let Some(row) = below {
+            let is_own = row.untracked && row.inherited_from.is_none();
+            if self.untracked && !is_own {
+                lix.hide(self.version_id, &row)?;
+            } else {
+                lix.delete_row(self.version_id, &row)?;
+                lix.release(&row)?;
+            }
+            below = if is_own { lix.get(self.version_id, &row.key)? } else { None };
+        }
         self.note(&row.key, Some(row));
         Ok(())
     }
 
-    /// Deletes what some plugins have.
-    pub(super) fn delete_of(&mut self, is_wanted: impl Fn(&StateRow) -> bool) -> Result<()> {
+    /// Erases what some plugins have.
+    pub(super) fn erase_those(&mut self, is_wanted: impl Fn(&StateRow) -> bool) -> Result<()> {
+        let rows = self.those(false, is_wanted)?;
+        rows.iter().try_for_each(|row| self.erase(row))
+    }
+
+    /// Takes away what the version itself has besides the log, whether it is seen or hides something:
+    /// what lies below is seen again.
+    pub(super) fn uncover(&mut self) -> Result<()> {
+        let is_own = |row: &StateRow| row.untracked && row.inherited_from.is_none();
+        for row in self.those(true, is_own)? {
+            self.lix.delete_row(self.version_id, &row)?;
+            self.lix.release(&row)?;
+            self.note(&row.key, Some(&row).filter(|row| row.snapshot.is_some()));
+        }
+        self.is_exact = false;
+        Ok(())
+    }
+
+    fn those(
+        &self,
+        tombstones: bool,
+        is_wanted: impl Fn(&StateRow) -> bool,
+    ) -> Result<Vec<StateRow>> {
+        let mut scan =
+            self.lix.scan(Filter { tombstones, ..rows_of(self.version_id, self.file_id) })?;
         let mut rows = Vec::new();
-        self.lix.each_row_of_file(self.version_id, self.file_id, |row| {
+        while let Some(row) = scan.next()? {
             if is_wanted(&row) {
                 rows.push(row);
             }
-            Ok(())
-        })?;
-        rows.iter().try_for_each(|row| self.delete(row))
+        }
+        Ok(rows)
     }
 
     /// Writes all content again, tracked or not as it is to be from here on.
     pub(super) fn convert(&mut self) -> Result<()> {
-        let mut rows = Vec::new();
-        self.lix.each_row_of_file(self.version_id, self.file_id, |row| {
-            let is_content = row.key.schema_key != super::SCHEMA.into();
-            if is_content && row.untracked != self.untracked {
-                rows.push(row);
-            }
-            Ok(())
-        })?;
-        for row in rows {
+        let differs = |row: &StateRow| {
+            &*row.key.schema_key != super::SCHEMA && row.untracked != self.untracked
+        };
+        for row in self.those(false, differs)? {
             let write = Write {
                 kind: WriteKind::Update,
                 version_id: self.version_id.clone(),

@@ -9,6 +9,7 @@ use lix_engine_protocol::Result;
 
 use super::summary::Fingerprint;
 use crate::lix::Lix;
+use crate::lix::reads::Read;
 use crate::lix::state::Key;
 use crate::sqlite::{Bound, Stored};
 
@@ -114,6 +115,8 @@ impl Lix {
 
     /// The plugin that took the bytes of a file apart and found no entities in them.
     pub(super) fn written_by(&self, version_id: &str, file_id: &str) -> Result<Option<Rc<str>>> {
+        // Whoever writes the file, in whatever version, may leave the plugin's name.
+        self.note_read(Read { file_id, ..Read::default() });
         let fingerprint = Fingerprint::default().text();
         let params = [Bound::Text(file_id), Bound::Text(&fingerprint), Bound::Text(version_id)];
         let sql = "select plugin_key from _lix_file_data where file_id = ?1 and fingerprint = ?2

@@ -259,6 +259,10 @@ impl vtab::Rows for Rows {
                 "entity" => narrow(&mut filter.entity_ids, texts),
                 // Descriptors that were written through `state` may have whatever entity id.
                 "id" => {
+                    if lix.notes_reads() && lix.has_lookups(SCHEMA, &["id".into()])? {
+                        // Where some have other ids than their entities, any file may come to have it.
+                        lix.note_filter(&Filter { entity_ids: None, ..filter.clone() })?;
+                    }
                     let mut ids = texts.clone();
                     ids.extend(found(&lix, "id", &texts)?);
                     narrow(&mut filter.entity_ids, ids);
