@@ -39,6 +39,9 @@ impl PluginQuery for Query {
         let link = lix.sql.link();
         let _reading = link.reading();
         let mut statement = prepare(&lix, sql)?;
+        if lix.notes_reads() && statement.reads_elsewhere() {
+            lix.note_any_commit();
+        }
         bind(&mut statement, &params)?;
 
         let names: Vec<String> =
