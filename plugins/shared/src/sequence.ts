@@ -9,7 +9,7 @@ export interface Likeness {
   /** 0: nothing in common, 1: the same. Absent: judged by the text. */
   similarity?: (before: number, after: number) => number
   /** As many items gone as come at one place, none of them alike: each is an edit of the other. */
-  positional: boolean
+  positional: boolean | ((before: number, after: number) => boolean)
 }
 
 /** For each new item, the index of the old one that it is, or -1. */
@@ -199,7 +199,7 @@ function matchEdited(
   found: Int32Array,
   used: Uint8Array,
   similarity: (b: number, a: number) => number,
-  positional: boolean,
+  positional: Likeness["positional"],
   pair: Pair,
 ): void {
   const alike = (b: number, a: number): number => {
@@ -223,7 +223,10 @@ function matchEdited(
     const within = Int32Array.from(news, (a) => place.get(found[a] as number) ?? -1)
     for (const [c0, c1, d0, d1] of gaps(within, olds.length)) {
       if (c1 - c0 !== d1 - d0) continue
-      for (let k = 0; k < c1 - c0; k += 1) pairAt(c0 + k, d0 + k)
+      for (let k = 0; k < c1 - c0; k += 1) {
+        const [b, a] = [olds[c0 + k] as number, news[d0 + k] as number]
+        if (positional === true || positional(b, a)) pair(b, a)
+      }
     }
   }
 }
