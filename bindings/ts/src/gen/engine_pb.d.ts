@@ -1233,8 +1233,18 @@ export declare type InitRequest = Message<"lix.engine.v1.InitRequest"> & {
    *
    * [init.plugin-capability] A plugin of a format whose capability was not announced makes init fail with
    * UNIMPLEMENTED/CAPABILITY_MISSING, subject such as PLUGINS_ESM.
-   * [plugin.load-first] Plugins are loaded before storage is touched; a failure is PLUGIN/PLUGIN_LOAD, PLUGIN_INVALID
-   * or PLUGIN_DUPLICATE with the plugin's key as subject, or its index if it has none, and init fails.
+   * [plugin.load-first] Plugins are loaded before the seed is read and storage is touched; a failure is
+   * PLUGIN/PLUGIN_LOAD, PLUGIN_INVALID, PLUGIN_DUPLICATE or PLUGIN_TIMEOUT with the plugin's key as subject, or its
+   * index if it has none, and init fails.
+   *
+   * [plugin.statement] What a plugin makes of a file belongs to the statement that writes the file: it is in its
+   * transaction, and if the plugin fails nothing of the statement stays, while a transaction that was open goes on.
+   * [plugin.result] A result of a wrong shape, a promise, an entity without an id or there twice is refused as a whole,
+   * with a reason of code PLUGIN and the plugin's key as subject. [plugin.query] A plugin reads in the middle of the
+   * statement and sees what it has done so far, in the version that is written; it cannot do anything else than read.
+   * [plugin.data] The bytes of a file are what its plugin makes of its entities, in every version and at every time.
+   * [plugin.missing] Without its plugin a file has the bytes as they were written last, as long as its entities are the
+   * same; otherwise reading them, and only them, is PLUGIN/PLUGIN_MISSING, subject the key of the plugin.
    *
    * @generated from field: repeated lix.engine.v1.Plugin plugins = 7;
    */
@@ -1287,10 +1297,10 @@ export declare type InitRequest = Message<"lix.engine.v1.InitRequest"> & {
   lix?: LixOptions | undefined;
 
   /**
-   * Longest time that one call of a plugin may take, in milliseconds. 0: 10000.
+   * Longest time that loading a plugin, or one call of it, may take, in milliseconds. 0: 10000.
    *
-   * [plugin.timeout] An engine that can interrupt a plugin fails the statement with PLUGIN/PLUGIN_TIMEOUT. One that
-   * cannot leaves it to its shell to end the session.
+   * [plugin.timeout] An engine that can interrupt a plugin fails the statement, or init, with PLUGIN/PLUGIN_TIMEOUT. One
+   * that cannot leaves it to its shell to end the session.
    *
    * @generated from field: uint32 plugin_timeout_ms = 14;
    */
@@ -1513,7 +1523,8 @@ export declare const AutosavePolicySchema: GenMessage<AutosavePolicy>;
 export declare type Plugin = Message<"lix.engine.v1.Plugin"> & {
   /**
    * The plugin's key; unique in the session. Empty: the key that the code says. [plugin.key] A key that is not the
-   * one that the code says is PLUGIN/PLUGIN_INVALID. Needed for PLUGIN_FORMAT_BUILTIN.
+   * one that the code says, code that says none, and keys of the engine's own (lix_own_entity,
+   * lix_unknown_file_fallback_plugin) are PLUGIN/PLUGIN_INVALID. Needed for PLUGIN_FORMAT_BUILTIN.
    *
    * @generated from field: string key = 1;
    */

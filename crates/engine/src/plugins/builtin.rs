@@ -253,6 +253,10 @@ fn detect_odd(_: &Surroundings, _: Option<&str>, after: &str, _: &Value) -> Resu
             "schemas": [{ "type": "object" }],
             "changes": [[0, "a", { "text": "" }]],
         })),
+        "own-schema" => Ok(json!({
+            "schemas": [schema("lix_key_value", "text", "string")],
+            "changes": [[0, "a", { "text": "" }]],
+        })),
         "changed-schema" => Ok(json!({
             "schemas": [schema("fx_text", "text", "number")],
             "changes": [[0, "a", { "text": 1 }]],
