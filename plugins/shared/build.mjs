@@ -11,6 +11,15 @@ const plugins = dirname(dirname(fileURLToPath(import.meta.url)))
 const folder = join(plugins, process.argv[2] ?? "")
 const out = (name) => join(folder, "dist", name)
 
+// Papa Parse asks for it in a function that is only for Node.
+const noStream = {
+  name: "no stream",
+  setup(build) {
+    build.onResolve({ filter: /^stream$/ }, () => ({ path: "stream", namespace: "absent" }))
+    build.onLoad({ filter: /.*/, namespace: "absent" }, () => ({ contents: "export {}" }))
+  },
+}
+
 await build({
   entryPoints: [join(folder, "src/index.ts")],
   outfile: out("index.js"),
@@ -24,6 +33,7 @@ await build({
   minifySyntax: true,
   minifyWhitespace: true,
   legalComments: "inline",
+  plugins: [noStream],
   logLevel: "warning",
 })
 
