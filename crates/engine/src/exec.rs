@@ -37,8 +37,9 @@ impl Database {
         request: ExecRequest,
         around: &Surroundings<'_>,
     ) -> Result<ExecOutcome> {
-        let Some(lix) = self.lix.clone().filter(|_| request.report_reads) else {
-            return self.exec_statement(request, around);
+        let lix = match &self.lix {
+            Some(lix) if request.report_reads => lix.clone(),
+            _ => return self.exec_statement(request, around),
         };
         lix.start_reads();
         let result = self.exec_statement(request, around);
