@@ -427,15 +427,34 @@ fn own_names(keyword: &str, names: &Value, properties: &[Rc<str>]) -> Result<Rc<
         .ok_or_else(|| not_a_schema(format!("{keyword} must be an array of names")))?;
     let mut found: Vec<Rc<str>> = Vec::with_capacity(names.len());
     for name in names {
-        let property = properties.iter().find(|property| Some(&***property) == name.as_str());
+        let property = name.as_str().and_then(|name| own_name(keyword, name, properties));
         let property = property
             .ok_or_else(|| not_a_schema(format!("{keyword}: there is no property {name}")))?;
-        if found.contains(property) {
+        if found.contains(&property) {
             return Err(not_a_schema(format!("{keyword} names '{property}' twice")));
         }
-        found.push(property.clone());
+        found.push(property);
     }
     Ok(found.into())
+}
+
+/// Later schemas write names as JSON pointers. What is inside of a property stays one; only unique
+/// values may be there.
+fn own_name(keyword: &str, name: &str, properties: &[Rc<str>]) -> Option<Rc<str>> {
+    let find = |name: &str| properties.iter().find(|property| &***property == name).cloned();
+    if let Some(property) = find(name) {
+        return Some(property);
+    }
+    let (first, inside) = match name.strip_prefix('/')?.split_once('/') {
+        Some((first, _)) => (first, true),
+        None => (&name[1..], false),
+    };
+    let property = find(&first.replace("~1", "/").replace("~0", "~"))?;
+    match inside {
+        true if keyword == UNIQUE => Some(name.into()),
+        true => None,
+        false => Some(property),
+    }
 }
 
 fn text<'a>(object: &'a Map<String, Value>, keyword: &str) -> Option<&'a str> {

@@ -144,7 +144,11 @@ impl Lix {
         snapshot: &Map<String, Value>,
     ) -> Result<()> {
         let Some(values) = values_of(snapshot, properties) else { return Ok(()) };
-        let candidates = self.lookup(&schema.key, properties, &values)?;
+        let mut candidates = self.lookup(&schema.key, properties, &values)?;
+        if properties.iter().any(|name| name.starts_with('/')) {
+            // Who writes pointers means the file: ids of blocks repeat from file to file.
+            candidates.retain(|key| key.file_id == target.key.file_id);
+        }
         match self.conflicts_among(target, candidates, properties, &values)? {
             true => Err(violation(Reason::Unique, "Unique", "unique", properties, &values)),
             false => Ok(()),
@@ -591,7 +595,7 @@ fn is_itself(target: &Target<'_>, row: &StateRow) -> bool {
 fn holds(row: &StateRow, properties: &[Rc<str>], values: &[&Value]) -> bool {
     let Some(snapshot) = &row.snapshot else { return false };
     let snapshot = json::object(Some(snapshot));
-    properties.iter().zip(values).all(|(name, value)| match snapshot.get(&**name) {
+    properties.iter().zip(values).all(|(name, value)| match value_at(&snapshot, name) {
         Some(found) => found == *value || canonical(found) == canonical(value),
         None => false,
     })
@@ -602,8 +606,18 @@ fn values_of<'a>(
     snapshot: &'a Map<String, Value>,
     properties: &[Rc<str>],
 ) -> Option<Vec<&'a Value>> {
-    let value = |name: &Rc<str>| snapshot.get(&**name).filter(|value| !value.is_null());
+    let value = |name: &Rc<str>| value_at(snapshot, name).filter(|value| !value.is_null());
     properties.iter().map(value).collect()
+}
+
+/// A property, or what a JSON pointer leads to.
+fn value_at<'a>(snapshot: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    if let Some(value) = snapshot.get(name) {
+        return Some(value);
+    }
+    let (first, _) = name.strip_prefix('/')?.split_once('/')?;
+    let value = snapshot.get(&first.replace("~1", "/").replace("~0", "~"))?;
+    value.pointer(&name[1 + first.len()..])
 }
 
 /// The entity id that primary key values make.

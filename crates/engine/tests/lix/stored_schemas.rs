@@ -73,6 +73,33 @@ fn without_a_primary_key_there_are_no_tables() {
     lix.fails("select * from loose", Reason::SqlError, "no such table");
 }
 
+/// As later plugins write their schemas.
+#[test]
+fn unique_values_may_be_inside_a_property_then_they_are_the_files() {
+    let mut lix = Lix::new();
+    lix.run(r#"insert into stored_schema(value) values ('{"type":"object","x-lix-key":"block","x-lix-version":"1.0","x-lix-unique":[["/data/id"],["/name"]],"properties":{"data":{"type":"object"},"name":{"type":"string"}}}')"#);
+    let block = |entity: &str, file: &str, snapshot: &str| {
+        format!(
+            "insert into state(entity_id, schema_key, schema_version, file_id, plugin_key, snapshot_content)
+             values ('{entity}', 'block', '1.0', '{file}', 'p', '{snapshot}')"
+        )
+    };
+    lix.run(&block("a", "f1", r#"{"data":{"id":1},"name":"x"}"#));
+    lix.run(&block("b", "f2", r#"{"data":{"id":1}}"#));
+    lix.run(&block("c", "f1", r#"{"data":{"id":2}}"#));
+    lix.run(&block("d", "f1", r#"{"data":{}}"#));
+    lix.fails(
+        &block("e", "f1", r#"{"data":{"id":1}}"#),
+        Reason::Unique,
+        "The unique constraint on (/data/id) is violated by values ('1')",
+    );
+    lix.fails(
+        &block("e", "f2", r#"{"name":"x"}"#),
+        Reason::Unique,
+        "The unique constraint on (name) is violated by values ('x')",
+    );
+}
+
 /// serde_json gives up at 128; a snapshot may be as deep as SQLite's JSON.
 #[test]
 fn constraints_hold_in_snapshots_of_any_depth() {
