@@ -39,7 +39,9 @@ struct Noted {
     any_commit: bool,
     /// By schema and version.
     places: BTreeMap<Rc<str>, BTreeMap<Rc<str>, Place>>,
-    count: usize,
+    place_count: usize,
+    /// Entities and files in all places, at least.
+    key_count: usize,
 }
 
 /// Entities by file; none: any.
@@ -201,8 +203,8 @@ impl Noted {
             return;
         }
         if known.is_none() {
-            self.count += 1;
-            if self.count > MAX_PLACES {
+            self.place_count += 1;
+            if self.place_count > MAX_PLACES {
                 self.any_commit = true;
                 return;
             }
@@ -217,7 +219,12 @@ impl Noted {
             None => {}
         }
         if place.len() > MAX_KEYS {
-            *place = Place::from([("".into(), None)]);
+            *place = any_key();
+        }
+        self.key_count += 1;
+        if self.key_count > MAX_READS {
+            self.key_count = self.place_count;
+            self.places.values_mut().flat_map(BTreeMap::values_mut).for_each(|it| *it = any_key());
         }
     }
 
@@ -258,6 +265,10 @@ impl Noted {
     }
 }
 
+fn any_key() -> Place {
+    Place::from([("".into(), None)])
+}
+
 /// A list, unless it is so long that it is as good as any.
 fn few<'a>(list: Option<&'a [Rc<str>]>, any: &'a [Rc<str>]) -> &'a [Rc<str>] {
     list.filter(|list| list.len() <= MAX_KEYS).unwrap_or(any)
@@ -265,6 +276,8 @@ fn few<'a>(list: Option<&'a [Rc<str>]>, any: &'a [Rc<str>]) -> &'a [Rc<str>] {
 
 /// More entities of a schema, or files, in one version are noted as any.
 const MAX_KEYS: usize = 256;
+/// More of both are noted by schema and version only.
+const MAX_READS: usize = 4_096;
 /// More schemas and versions are noted as any commit.
 const MAX_PLACES: usize = 1_024;
 
@@ -316,6 +329,21 @@ mod tests {
         assert_eq!(noted(&all), (false, vec!["kv|main|lix|".to_owned()]));
         let files: Vec<_> = ids.iter().map(|id| ["kv", "main", id.as_str(), ""]).collect();
         assert_eq!(noted(&files), (false, vec!["kv|main||".to_owned()]));
+    }
+
+    #[test]
+    fn many_reads_are_by_schema_and_version() {
+        let ids: Vec<String> = (0..MAX_KEYS).map(|no| no.to_string()).collect();
+        let schemas: Vec<String> = (0..40).map(|no| format!("s{no}")).collect();
+        let all: Vec<_> = schemas
+            .iter()
+            .flat_map(|schema| ids.iter().map(move |id| [schema.as_str(), "main", "lix", id]))
+            .collect();
+        assert_eq!(noted(&all[..MAX_READS]).1.len(), MAX_READS);
+        let (any_commit, reads) = noted(&all);
+        assert!(!any_commit && reads.len() < MAX_READS, "{}", reads.len());
+        assert!(schemas.iter().all(|schema| reads.iter().any(|read| read.starts_with(schema))));
+        assert!(reads.contains(&"s0|main||".to_owned()), "{reads:?}");
     }
 
     #[test]
