@@ -42,10 +42,9 @@ function insert(node: InsertQueryNode): InsertQueryNode {
     const message = `Cannot use returning() or returningAll() with INSERT operations on view '${table}': what the engine fills in would be missing. Give the id, or select the row.`
     throw new EngineError("INVALID", "OPTION_INVALID", message, { subject: "returning" })
   }
-  const json = JSON_COLUMNS[table]
-  if (!json || !node.values || !ValuesNode.is(node.values)) return node
-  const kinds = (node.columns ?? []).map(({ column }) => json[column.name])
-  if (kinds.every((kind) => kind === undefined)) return node
+  const kindOf = kindsOf(table)
+  if (!kindOf || !node.values || !ValuesNode.is(node.values)) return node
+  const kinds = (node.columns ?? []).map(({ column }) => kindOf(column.name))
   const values = ValuesNode.create(
     node.values.values.map((row) =>
       PrimitiveValueListNode.is(row)
@@ -58,22 +57,33 @@ function insert(node: InsertQueryNode): InsertQueryNode {
 
 function update(node: UpdateQueryNode): UpdateQueryNode {
   const table = node.table && tableOf(AliasNode.is(node.table) ? node.table.node : node.table)
-  const json = table === undefined ? undefined : JSON_COLUMNS[table]
-  if (!json || !node.updates) return node
+  const kindOf = table === undefined ? undefined : kindsOf(table)
+  if (!kindOf || !node.updates) return node
   const updates = node.updates.map((assignment) => {
     const column = columnOf(assignment.column)
-    const kind = column === undefined ? undefined : json[column]
+    const kind = column === undefined ? undefined : kindOf(column)
     return kind === undefined ? assignment : ColumnUpdateNode.create(assignment.column, encodedNode(kind, assignment.value))
   })
   return { ...node, updates }
 }
 
+/** What is encoded, and for which columns. In other tables, those of stored schemas among them, whatever SQLite could not hold. */
+type Encoding = JsonKind | "nested"
+
+/** By column; undefined if a table has no JSON. */
+function kindsOf(table: string): ((column: string) => Encoding | undefined) | undefined {
+  const json = JSON_COLUMNS[table]
+  if (json) return (column) => json[column]
+  return LIX_TABLES.has(table) ? undefined : () => "nested"
+}
+
 /** A value node's value; expressions are the caller's business. */
-function encodedNode(kind: JsonKind | undefined, node: OperationNode): OperationNode {
+function encodedNode(kind: Encoding | undefined, node: OperationNode): OperationNode {
   return kind !== undefined && ValueNode.is(node) ? ValueNode.create(encoded(kind, node.value)) : node
 }
 
-function encoded(kind: JsonKind | undefined, value: unknown): unknown {
+function encoded(kind: Encoding | undefined, value: unknown): unknown {
+  if (kind === "nested" && !isPlainOrArray(value)) return value
   if (kind === undefined || value === null || value === undefined || ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return value
   if (kind === "text" && typeof value === "string") return value
   if (typeof value === "bigint") return String(value)
@@ -85,6 +95,11 @@ function encoded(kind: JsonKind | undefined, value: unknown): unknown {
   }
   if (text === undefined) throw new EngineError("INVALID", "PARAM_INVALID", `a ${typeof value} is no JSON`)
   return text
+}
+
+function isPlainOrArray(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false
+  return Array.isArray(value) || [Object.prototype, null].includes(Object.getPrototypeOf(value) as null)
 }
 
 /** A table that a query reads by a name. */

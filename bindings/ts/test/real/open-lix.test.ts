@@ -7,7 +7,7 @@ import {
   applyChangeSet, commitIsAncestorOf, commitIsDescendantOf, createAccount, createChangeSet, createCheckpoint, createEntityLabel, createEntityThread, createLabel, createLog,
   createThread, createThreadComment, createVersion, createVersionFromCommit, deleteEntityLabel, deleteEntityThread, ebEntity, executeSync, generateHumanId, isDeterministicMode,
   jsonArrayFrom, jsonObjectFrom, LIX_TABLES, mergeVersion, nanoId, newLixFile, nextDeterministicSequenceNumber, openLix, random, selectVersionDiff, selectWorkingDiff, sql,
-  switchAccount, switchVersion, timestamp, transition, uuidV7, type JsonValue, type Lix, type LixPlugin, type OpenLixOptions, type StateCommit, type ThreadCommentBody,
+  switchAccount, switchVersion, timestamp, transition, uuidV7, type EntityTablesOf, type JsonColumn, type JsonValue, type Lix, type LixPlugin, type OpenLixOptions, type StateCommit, type ThreadCommentBody,
 } from "../../src/lix/index.js"
 import { COLUMNS } from "../support/columns.js"
 import { rejects, settled } from "../support/assert.js"
@@ -276,11 +276,27 @@ test("tables of one's own are left as they are", async (t) => {
   const inserted = await lix.db.insertInto("own").values({ id: 1, value: "[1]", data: new Uint8Array([1, 2]) }).returningAll().execute()
   assert.deepEqual(inserted, [{ id: 1, value: "[1]", data: new Uint8Array([1, 2]) }])
   await lix.db.insertInto("key_value").values({ key: "k", value: "{}" }).execute()
+  await lix.db.updateTable("own").set({ value: { a: [1] } as never }).execute()
+  assert.deepEqual(await lix.db.selectFrom("own").select("value").execute(), [{ value: '{"a":[1]}' }])
+  await rejects(lix.db.updateTable("own").set({ value: new Date() as never }).execute(), "INVALID/PARAM_INVALID")
+  await lix.db.updateTable("own").set({ value: "[1]" }).execute()
   const joined = await lix.db.selectFrom("own").innerJoin("key_value as k", (join) => join.on("k.key", "=", "k")).select(["own.value as own", "k.value as lix"]).execute()
   assert.deepEqual(joined, [{ own: "[1]", lix: "{}" }])
   // What WITH calls so is not the lix's table.
   const named = await lix.db.with("key_value", (db) => db.selectFrom("own").select(["value", "id"])).selectFrom("key_value").select("value").execute()
   assert.deepEqual(named, [{ value: "[1]" }])
+})
+
+test("tables of stored schemas: what is an object or an array is one on both sides", async (t) => {
+  const lix = await openLix<EntityTablesOf<"note", { id: string; tags: JsonColumn<string[] | null>; any: JsonColumn<JsonValue> }>>({ engine: createMainMemoryEngine() })
+  t.after(() => lix.close())
+  const properties = { id: { type: "string" }, tags: { type: ["array", "null"], items: { type: "string" } }, any: {} }
+  await lix.db.insertInto("stored_schema").values({ value: { type: "object", "x-lix-key": "note", "x-lix-version": "1.0", "x-lix-primary-key": ["id"], additionalProperties: false, properties } }).execute()
+  await lix.db.insertInto("note").values({ id: "n", tags: ["[1]"], any: { a: 1 } }).execute()
+  const read = () => lix.db.selectFrom("note").select(["tags", "any"]).execute()
+  assert.deepEqual(await read(), [{ tags: ["[1]"], any: { a: 1 } }])
+  await lix.db.updateTable("note").set({ tags: null, any: "text" }).execute()
+  assert.deepEqual(await read(), [{ tags: null, any: "text" }])
 })
 
 test("the engine has the tables and columns that are typed, and no others", async (t) => {
