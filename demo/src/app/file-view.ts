@@ -235,7 +235,7 @@ export class FileView {
 
   #sayStored(): void {
     const newest = this.#steps[0]
-    this.#say("stored", newest ? `Step ${this.#steps.length}, ${names(newest, this.#events)}, ${ago(newest.at)}` : "Stored")
+    this.#say("stored", newest ? `Stored by ${names(newest, this.#events)} at ${new Date(newest.at).toLocaleTimeString([], { timeStyle: "short" })}` : "Stored")
   }
 
   #say(state: string, text: string): void {
@@ -250,7 +250,8 @@ export class FileView {
   #lined(steps: Step[]): void {
     this.#steps = steps
     const last = steps.length - 1
-    $("timeline").hidden = steps.length === 0
+    // A file of one step has nowhere to slide to.
+    $("timeline").hidden = steps.length < 2
     this.#slider.max = String(Math.max(0, last))
     if (this.#past) {
       const index = steps.findIndex((step) => step.commit === this.#past!.commit)
@@ -369,8 +370,9 @@ export function message(error: unknown): string {
   return error.code === "PLUGIN" ? error.message.replace(/^.*?plugin [^:]*: /i, "") : error.message
 }
 
-export function names(step: { readonly authors: readonly string[] }, { nameOf }: Pick<FileViewEvents, "nameOf">): string {
-  return step.authors.map(nameOf).join(" and ") || "nobody"
+/** Who made a step. A merge and a change set that was applied are nobody's. */
+export function names(step: { readonly authors: readonly string[]; readonly isMerge?: boolean }, { nameOf }: Pick<FileViewEvents, "nameOf">): string {
+  return step.authors.map(nameOf).join(" and ") || (step.isMerge ? "merged" : "taken over")
 }
 
 function binary(path: string, data: Uint8Array | undefined): HTMLElement {

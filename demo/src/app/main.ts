@@ -91,6 +91,8 @@ async function leave(): Promise<void> {
 function follow(next: OpenedLix): void {
   opened = next
   const { lix, engine, name } = next
+  // For the console: `await lix.db.selectFrom("file").select("path").execute()`.
+  Object.assign(globalThis, { lix })
   $("library-name").textContent = name
   document.title = `${name} · Lix`
   saving.follow(engine, true)
@@ -108,7 +110,7 @@ function follow(next: OpenedLix): void {
       next: (rows) => {
         fileRows = rows
         showFiles()
-        if (isFirst) openFile(rows.find(({ path }) => path.endsWith(".md"))?.id ?? rows[0]?.id)
+        if (isFirst) openFile((asked() ?? rows.find(({ path }) => path.endsWith(".md")) ?? rows[0])?.id)
         else if (view.id === undefined || !rows.some(({ id }) => id === view.id)) openFile(rows[0]?.id)
         isFirst = false
         document.body.dataset["ready"] = "true"
@@ -174,12 +176,21 @@ function openFile(id: string | undefined): void {
     if (opened?.lix !== lix || id === view.id) return
     if (id === undefined || !fileRows.some((file) => file.id === id)) view.close()
     else view.open(lix, id)
+    const path = fileRows.find((file) => file.id === id)?.path
+    if (path !== undefined) history.replaceState(null, "", `#${encodeURI(path)}`)
     showFiles()
   })
   if (document.body.dataset["view"] === "files") showPart("edit")
 }
 
+/** The file that the address names. */
+function asked(): FileRow | undefined {
+  const path = decodeURI(location.hash.slice(1))
+  return fileRows.find((file) => file.path === path)
+}
+
 function setUpFiles(): void {
+  addEventListener("hashchange", () => openFile(asked()?.id ?? view.id))
   const picker = $<HTMLInputElement>("add-file-input")
   menu($<HTMLButtonElement>("new-file"), "New file", (close) => [
     ...Object.entries(KINDS).map(([kind, { label, hint }]) =>
@@ -334,8 +345,7 @@ function setUpVersions(): void {
         merge: (source, target) =>
           void act(async ({ lix }) => {
             await view.flush()
-            const merged = await mergeWithPreview(lix, source, target)
-            if (merged !== undefined) toast(`${source.name} is merged into ${target.name}.`)
+            if (await mergeWithPreview(lix, source, target)) toast(`${source.name} is merged into ${target.name}.`)
           }),
         remove: (version) =>
           void act(async ({ lix }) => {

@@ -28,8 +28,8 @@ export function showHistory(steps: readonly Step[], selected: Step | undefined, 
             h(
               "button",
               { type: "button", class: "step-button", "aria-current": isSelected ? "step" : undefined, onclick: () => look(step.commit) },
-              avatar(step.authors[0], by),
-              h("span", { class: "step-what" }, h("strong", {}, step.isMerge ? "Merge" : index === steps.length - 1 ? "Beginning" : `Step ${steps.length - index}`), h("span", {}, `${by} · `, time(step.at))),
+              step.authors.length > 0 ? avatar(step.authors[0], by) : h("span", { class: "sign" }, icon(step.isMerge ? "merge" : "clock")),
+              h("span", { class: "step-what" }, h("strong", {}, step.isMerge ? "Merge" : index === steps.length - 1 ? "Beginning" : `Step ${steps.length - index}`), h("span", {}, step.authors.length > 0 && `${by} · `, time(step.at))),
               h("span", { class: "step-count" }, String(step.entities)),
             ),
             step.isCheckpoint && h("p", { class: "flag" }, icon("flag"), "Checkpoint"),
@@ -69,7 +69,9 @@ export function showActivity(deeds: readonly Deed[], people: Names, open: (fileI
     $("activity-list"),
     deeds.map((deed) => {
       const by = names(deed, people)
-      const verb = deed.what === "checkpoint" ? "made a checkpoint" : deed.what === "merge" ? "merged" : deed.files.every(({ gone }) => gone) ? "deleted from" : "changed"
+      const verb = deed.files.every(({ gone }) => gone) ? "deleted" : "changed"
+      // Merges and checkpoints put together what others wrote: they have no author of their own.
+      const title: Child[] = deed.what === "edit" ? [h("strong", {}, by), ` ${verb}`] : [h("strong", {}, deed.what === "merge" ? "Merge" : "Checkpoint")]
       return {
         key: deed.commit,
         signature: JSON.stringify([by, deed]),
@@ -77,11 +79,11 @@ export function showActivity(deeds: readonly Deed[], people: Names, open: (fileI
           h(
             "li",
             { class: "deed", "data-author": deed.authors.join(" "), "data-what": deed.what },
-            avatar(deed.authors[0], by),
+            deed.what === "edit" ? avatar(deed.authors[0], by) : h("span", { class: "sign" }, icon(deed.what === "merge" ? "merge" : "flag")),
             h(
               "div",
               {},
-              h("p", {}, h("strong", {}, by), ` ${verb}`, " ", h("span", { class: "deed-at" }, time(deed.at))),
+              h("p", {}, ...title, h("span", { class: "deed-at" }, time(deed.at))),
               h(
                 "ul",
                 { class: "deed-files" },

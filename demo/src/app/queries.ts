@@ -141,7 +141,8 @@ export const workingDiff = () => sql<SnapshotRow>`
 export interface MergeChange extends EntityChange {
   readonly fileId: string
   readonly path: string
-  readonly changeId: string
+  /** The change that the target shows now. */
+  readonly beforeChangeId: string | null
   /**
    * `take`: only the source changed it. `both`: both did, and the source's stays. `back`: only the target did, and a
    * full merge takes that back.
@@ -150,7 +151,7 @@ export interface MergeChange extends EntityChange {
 }
 
 interface MergeRow extends SnapshotRow {
-  after_change_id: string
+  before_change_id: string | null
   theirs: number
   ours: number
   path: string | null
@@ -162,7 +163,7 @@ export async function mergePreview({ db }: Lix, source: string, target: string):
     with tips as (select (select commit_id from version where id = ${source}) as there, (select commit_id from version where id = ${target}) as here),
       there as materialized (select id from tips, lix_commit_ancestors(json_object('id', tips.there, 'include_self', json('true')))),
       here as materialized (select id from tips, lix_commit_ancestors(json_object('id', tips.here, 'include_self', json('true'))))
-    select d.entity_id, d.schema_key, d.file_id, d.after_change_id, b.snapshot_content as before, a.snapshot_content as after,
+    select d.entity_id, d.schema_key, d.file_id, d.before_change_id, b.snapshot_content as before, a.snapshot_content as after,
       d.after_commit_id not in (select id from here) as theirs,
       d.before_commit_id is not null and d.before_commit_id not in (select id from there) as ours,
       coalesce((select path from file_all f where f.id = d.file_id and f.lixcol_version_id = ${source}),
@@ -175,7 +176,7 @@ export async function mergePreview({ db }: Lix, source: string, target: string):
     ...changeOf(row),
     fileId: row.file_id,
     path: row.path ?? row.file_id,
-    changeId: row.after_change_id,
+    beforeChangeId: row.before_change_id,
     side: !row.theirs ? "back" : row.ours ? "both" : "take",
   }))
 }
@@ -219,13 +220,16 @@ interface DeedRow {
   gone: number
 }
 
-/** The newest commits of all versions that touched files. */
+/** The newest commits of all versions that touched files; what the next checkpoint collects is no commit yet. */
 export const deeds = () => sql<DeedRow>`
   select c.id as commit_id, c.lixcol_created_at as at, c.author_account_ids, json_array_length(c.parent_commit_ids) as parents,
     exists (select 1 from entity_label el join label l on l.id = el.label_id where el.entity_id = c.id and l.name = 'checkpoint') as is_checkpoint,
     e.file_id, count(*) as entities, sum(ch.snapshot_content is null) as gone,
     (select path from file f where f.id = e.file_id) as path
-  from (select * from "commit" order by lixcol_created_at desc limit ${MAX_DEEDS}) c
+  from (
+    select * from "commit" where id not in (select working_commit_id from version where working_commit_id is not null)
+    order by lixcol_created_at desc limit ${MAX_DEEDS}
+  ) c
   join change_set_element e on e.change_set_id = c.change_set_id
   join change ch on ch.id = e.change_id
   where e.file_id <> 'lix'
