@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { build } from "esbuild"
+import { pluginMd } from "./plugin-md.mjs"
 
 /** A page's script in one module that imports the package as it is built, not its sources. */
 export async function bundle(entry, cleanups) {
@@ -27,10 +28,19 @@ export async function bundle(entry, cleanups) {
     format: "esm",
     target: "es2022",
     external: ["kysely", "kysely/*"],
-    plugins: [fromBuild],
+    plugins: [fromBuild, pluginAsText],
     logLevel: "error",
   })
   return out
+}
+
+/** `import code from "text:@lix-js/plugin-md"`, as bundlers of people do with `?raw`. */
+const pluginAsText = {
+  name: "plugin-as-text",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^text:@lix-js\/plugin-md$/ }, ({ path }) => ({ path, namespace: "text" }))
+    onLoad({ filter: /.*/, namespace: "text" }, async () => ({ contents: await pluginMd(), loader: "text" }))
+  },
 }
 
 /** The package under other addresses, where the server does something on purpose: see `variant`. */

@@ -3,6 +3,8 @@
  */
 
 import { createEngine, createMainMemoryEngine, createWorkerEngine, createWorkerOpfsEngine, type EngineEvents, type InitOptions, type LixEngine, type LixPlugin, type WorkerOpfsOptions } from "../../../src/index.js"
+import pluginMd from "text:@lix-js/plugin-md"
+import { content, judge, STEPS, tell } from "../../support/plugin-md.js"
 import { PROPERTIES, READER, RUNS } from "../../support/plugins.js"
 import type { Checks } from "./checks.js"
 import { ok, rejects, same, watchTraffic, within } from "./support.js"
@@ -77,6 +79,15 @@ export const PLUGINS: Checks = {
       const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("lix-engine")
       await root.removeEntry("load.lix")
     }
+  },
+
+  async "plugins: @lix-js/plugin-md of npm runs unchanged: inserts, edits, moves, reads back"() {
+    const engine = await open({ expProvideStringifiedPlugins: [pluginMd] })
+    judge(await tell(engine))
+    await engine.close()
+    const again = await open({ expProvideStringifiedPlugins: [pluginMd] })
+    same((await content(again)).trim(), STEPS.at(-1)!.trim())
+    await again.close()
   },
 
   async "plugins: a text of 5 MB"() {
