@@ -9,14 +9,13 @@ import { Kysely } from "kysely"
 import { EngineError } from "../errors.js"
 import { createMainMemoryEngine, createWorkerEngine } from "../index.js"
 import { alone } from "../kysely/driver.js"
-import { LixDialect } from "../kysely/index.js"
 import { importText, type PluginFailure } from "../load-plugins.js"
 import { OPENED } from "../opened.js"
 import type { LixPlugin } from "../plugins/plugin.js"
 import type { InitOptions, LixEngine, LixKeyValue } from "../types.js"
 import type { JsonValue } from "./columns.js"
+import { LixDatabaseDialect } from "./dialect.js"
 import { createHooks, type LixHooks } from "./hooks.js"
-import { LixJsonPlugin } from "./json-plugin.js"
 import { Observer, type LixObservable, type ObservableQuery, type ObserveOptions } from "./observe.js"
 import type { LixDatabaseSchema } from "./tables.js"
 
@@ -46,7 +45,7 @@ export interface OpenLixOptions {
 export interface LixKeyValueOption {
   readonly key: string
   readonly value: JsonValue
-  /** Default: the active version; of a new lix `main`. */
+  /** Default: the active version; of a new lix `main`, and `global` for what is untracked. */
   readonly lixcol_version_id?: string | undefined
   /** Without changes, commits and history. */
   readonly lixcol_untracked?: boolean | undefined
@@ -195,7 +194,7 @@ async function setUp(engine: LixEngine, { account, keyValues }: OpenLixOptions):
 }
 
 function lixOf<Database>(engine: LixEngine): Lix<Database> {
-  const db = new Kysely<Database>({ dialect: new LixDialect({ engine, parseJson: true }), plugins: [new LixJsonPlugin()] })
+  const db = new Kysely<Database>({ dialect: new LixDatabaseDialect(engine) })
   const untyped = db as unknown as Kysely<never>
   const observer = new Observer(engine, untyped)
   let closing: Promise<void> | undefined

@@ -213,6 +213,19 @@ test("whatever JSON is written to a key value is read back as it was", async (t)
   assert.deepEqual(await lix.db.selectFrom("key_value").select("value").where("key", "in", ["m1", "m2"]).orderBy("key").execute(), [{ value: "[1]" }, { value: { a: 1 } }])
 })
 
+test("subqueries have the columns that were asked for, and no others", async (t) => {
+  const lix = await open(t)
+  const { db } = lix
+  await db.insertInto("key_value").values([{ key: "a", value: "b" }, { key: "b", value: { x: "[1]" } }]).execute()
+  const values = db.selectFrom("key_value").select("value").where("key", "=", "a")
+  assert.deepEqual(await db.selectFrom("key_value").select("value").where("key", "in", values.$castTo<string>()).execute(), [{ value: { x: "[1]" } }])
+  assert.deepEqual(await db.selectFrom("key_value").select("key").where("key", "=", "b").union(values.clearSelect().select("value as key").$castTo<{ key: string }>()).execute(), [{ key: "b" }])
+  assert.deepEqual(await db.selectFrom(values.as("v")).selectAll().execute(), [{ value: "b" }])
+  assert.deepEqual(await db.with("v", () => db.selectFrom("key_value").select("value").where("key", "=", "b")).selectFrom("v").selectAll().execute(), [{ value: { x: "[1]" } }])
+  await db.insertInto("label").columns(["name"]).expression(values.$castTo<{ name: string }>()).execute()
+  assert.equal((await db.selectFrom("label").select("name").where("name", "=", "b").execute()).length, 1)
+})
+
 test("only columns that are declared JSON are parsed, and those once", async (t) => {
   const lix = await open(t)
   const name = '["a"]'
