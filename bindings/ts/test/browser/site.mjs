@@ -34,12 +34,15 @@ export async function bundle(entry, cleanups) {
   return out
 }
 
-/** `import code from "text:@lix-js/plugin-md"`, as bundlers of people do with `?raw`. */
+/** `import code from "text:lix-plugin-json"`: a plugin's module as text, as bundlers of people do with `?raw`. */
 const pluginAsText = {
   name: "plugin-as-text",
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^text:@lix-js\/plugin-md$/ }, ({ path }) => ({ path, namespace: "text" }))
-    onLoad({ filter: /.*/, namespace: "text" }, async () => ({ contents: await pluginMd(), loader: "text" }))
+    onResolve({ filter: /^text:/ }, ({ path }) => ({ path: path.slice("text:".length), namespace: "text" }))
+    onLoad({ filter: /.*/, namespace: "text" }, async ({ path }) => {
+      const contents = path === "@lix-js/plugin-md" ? await pluginMd() : readFileSync(fileURLToPath(import.meta.resolve(path)), "utf8")
+      return { contents, loader: "text" }
+    })
   },
 }
 
