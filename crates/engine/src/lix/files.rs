@@ -64,14 +64,16 @@ enum Owner {
 /// What is kept in memory of files, and dropped whenever one may have changed.
 #[derive(Default)]
 pub(crate) struct Files {
-    /// By file and version.
-    kept: RefCell<HashMap<Rc<str>, HashMap<Rc<str>, Kept>>>,
+    /// By file.
+    kept: RefCell<HashMap<Rc<str>, ByVersion>>,
     bytes: Cell<usize>,
     /// How many plugins are being called, one from within another.
     depth: Cell<u32>,
     /// The version that the innermost of them works for.
     seen_from: RefCell<Option<Rc<str>>>,
 }
+
+type ByVersion = HashMap<Rc<str>, Kept>;
 
 /// Of one file in one version.
 #[derive(Clone, Default)]
@@ -185,7 +187,8 @@ impl Lix {
         let plugins = self.plugins().expect("there is a plugin of that number");
         let key = plugins.manifests()[number].key.clone();
         if self.files.depth.get() >= MAX_DEPTH {
-            let message = format!("plugin '{key}': what it reads makes it be called again and again");
+            let message =
+                format!("plugin '{key}': what it reads makes it be called again and again");
             return Err(Error::new(Reason::PluginFailed, message).subject(key));
         }
         let _called = Called::new(&self.files, version_id);

@@ -99,7 +99,8 @@ impl Lix {
                 return Ok(show(&data));
             }
             Owner::Fallback => {
-                let own: Vec<&Entity> = entities.iter().filter(|entity| entity.is_unknown()).collect();
+                let own: Vec<&Entity> =
+                    entities.iter().filter(|entity| entity.is_unknown()).collect();
                 return match Unknown::read(&file.id, &own)? {
                     Unknown::Hash(hash) => self.with_blob(&hash, show),
                     Unknown::Inline(bytes) => Ok(show(&bytes)),
@@ -131,7 +132,8 @@ impl Lix {
         for entity in entities.iter().filter(|entity| *entity.plugin_key == *key) {
             changes.push_str(if is_first { "[" } else { ",[" });
             is_first = false;
-            let Entity { entity_id, schema_key, schema_version, created_at, change_id, .. } = entity;
+            let Entity { entity_id, schema_key, schema_version, created_at, change_id, .. } =
+                entity;
             for part in [entity_id, schema_key, schema_version, created_at, change_id] {
                 changes.push_str(&text(part));
                 changes.push(',');
@@ -154,7 +156,9 @@ impl Lix {
             true => format!(
                 "the content of file {id} ({path}) belongs to plugin '{key}', which makes no bytes of entities"
             ),
-            false => format!("the content of file {id} ({path}) needs plugin '{key}', which is not loaded"),
+            false => format!(
+                "the content of file {id} ({path}) needs plugin '{key}', which is not loaded"
+            ),
         };
         Error::new(Reason::PluginMissing, message).subject(key)
     }

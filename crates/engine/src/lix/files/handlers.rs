@@ -246,7 +246,11 @@ impl Lix {
             let entity_id = file.id.clone();
             let own = unknown_key(&file.id);
             let old = self.get(version_id, &own)?;
-            if had.owners.get(FALLBACK_PLUGIN).is_some_and(|count| *count > usize::from(old.is_some())) {
+            if had
+                .owners
+                .get(FALLBACK_PLUGIN)
+                .is_some_and(|count| *count > usize::from(old.is_some()))
+            {
                 writer.erase_those(|row| &*row.plugin_key == FALLBACK_PLUGIN && row.key != own)?;
             }
             let snapshot = Some(self.put_blob(data)?);
@@ -331,10 +335,8 @@ impl Lix {
         if self.key_value("lix_skip_file_handlers")? != Some(Value::Bool(true)) {
             return Ok(false);
         }
-        let message = format!(
-            "Skipping file {verb} for {} due to lix_skip_file_handlers flag",
-            file.path
-        );
+        let message =
+            format!("Skipping file {verb} for {} due to lix_skip_file_handlers flag", file.path);
         self.note(Level::Debug, &format!("lix_file_skipped_{verb}_handler"), message)?;
         Ok(true)
     }
@@ -361,11 +363,7 @@ fn id_of(content: &Map<String, Value>) -> Rc<str> {
 }
 
 fn unknown_key(file_id: &Rc<str>) -> Key {
-    Key {
-        schema_key: blobs::SCHEMA.into(),
-        entity_id: file_id.clone(),
-        file_id: file_id.clone(),
-    }
+    Key { schema_key: blobs::SCHEMA.into(), entity_id: file_id.clone(), file_id: file_id.clone() }
 }
 
 /// What the pattern of the schema leaves open in some lixes: `//` at the start, line breaks; and a

@@ -70,11 +70,8 @@ impl<'a> Writer<'a> {
         let known = Known::of(self, changes.len())?;
         let mut lookups: HashMap<*const Schema, bool> = HashMap::new();
         for Changed { schema, entity_id, snapshot } in changes {
-            let key = Key {
-                schema_key: schema.key.clone(),
-                entity_id,
-                file_id: self.file_id.clone(),
-            };
+            let key =
+                Key { schema_key: schema.key.clone(), entity_id, file_id: self.file_id.clone() };
             let before = known.visible(self, &key)?;
             let Some(snapshot) = snapshot else {
                 if let Some(row) = before {
@@ -253,15 +250,16 @@ impl<'a> Writer<'a> {
         if let Some(before) = before {
             self.summary.remove(before);
         }
-        self.changed.get_or_insert_with(|| {
-            (key.clone(), before.map(|row| row.change_id.clone()))
-        });
+        self.changed.get_or_insert_with(|| (key.clone(), before.map(|row| row.change_id.clone())));
     }
 }
 
+/// Rows by schema and entity.
+type Visible = HashMap<(Rc<str>, Rc<str>), StateRow>;
+
 /// What there was before many writes, or nothing yet.
 struct Known {
-    visible: Option<HashMap<(Rc<str>, Rc<str>), StateRow>>,
+    visible: Option<Visible>,
     own: Option<OwnOfFile>,
 }
 
@@ -271,7 +269,7 @@ impl Known {
         if count <= FEW {
             return Ok(Self { visible: None, own: None });
         }
-        let mut visible = HashMap::new();
+        let mut visible = Visible::new();
         writer.lix.each_row_of_file(writer.version_id, writer.file_id, |row| {
             visible.insert((row.key.schema_key.clone(), row.key.entity_id.clone()), row);
             Ok(())

@@ -8,9 +8,9 @@ use std::rc::Rc;
 use lix_engine_protocol::Result;
 
 use super::summary::Fingerprint;
-use crate::lix::Lix;
 use crate::lix::reads::Read;
 use crate::lix::state::Key;
+use crate::lix::{FALLBACK_PLUGIN, Lix};
 use crate::sqlite::{Bound, Stored};
 
 /// A key that was written, and the change that a version saw there before; none: nothing.
@@ -91,6 +91,29 @@ impl Lix {
                  where fingerprint <> excluded.fingerprint",
                 &[Bound::Text(version_id), Bound::Text(file_id), Bound::Text(&other.id)],
             )?;
+        }
+        Ok(())
+    }
+
+    /// Bytes that came without a word about what was made of them belong to the entities that are
+    /// there.
+    pub(crate) fn adopt_written(self: &Rc<Self>) -> Result<()> {
+        let mut found = Vec::new();
+        let sql = "select version_id, file_id from _lix_file_data where fingerprint = ''";
+        self.sql.each(sql, &[], |row| {
+            found.push((row.text(0), row.text(1)));
+            Ok(())
+        })?;
+        for (version_id, file_id) in found {
+            let summary = self.summary(&version_id, &file_id)?;
+            let [version, file] = [Bound::Text(&version_id), Bound::Text(&file_id)];
+            match summary.owners.keys().find(|key| &***key != FALLBACK_PLUGIN) {
+                Some(plugin) => self.sql.run(
+                    "update _lix_file_data set plugin_key = ?3, fingerprint = ?4 where version_id = ?1 and file_id = ?2",
+                    &[version, file, Bound::Text(plugin), Bound::Text(&summary.fingerprint.text())],
+                )?,
+                None => self.drop_written(&version_id, &file_id, None)?,
+            }
         }
         Ok(())
     }
