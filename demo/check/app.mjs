@@ -515,13 +515,18 @@ async function newVersion(page, version) {
   await page.click("#new-version")
   await page.fill("dialog [name=name]", version)
   await page.click('dialog button[type="submit"]')
-  await page.waitForFunction((version) => document.querySelector("#version-name").textContent === version, version, BOUND)
+  await isIn(page, version)
 }
 
 async function switchVersion(page, version) {
   await page.click("#version")
   await page.click(`[data-version="${version}"]`)
-  await page.waitForFunction((version) => document.querySelector("#version-name").textContent === version, version, BOUND)
+  await isIn(page, version)
+}
+
+/** The version is active, and the editor shows it. */
+async function isIn(page, version) {
+  await page.waitForFunction((version) => document.querySelector("#version-name").textContent === version && !document.querySelector("#file-body").inert, version, BOUND)
 }
 
 async function openLix(page, lix, { isBusy = false } = {}) {

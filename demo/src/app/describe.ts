@@ -33,10 +33,10 @@ export function textOf(schemaKey: string, entityId: string, snapshot: Snapshot |
   if (snapshot === null) return ""
   if (schemaKey === DESCRIPTOR) return String(snapshot["path"])
   for (const name of ["markdown", "source", "text", "raw", "content"]) if (typeof snapshot[name] === "string") return snapshot[name].trimEnd()
-  const cells = snapshot["cells"] ?? snapshot["values"]
+  const cells = snapshot["cells"] ?? snapshot["columns"] ?? snapshot["values"]
   if (Array.isArray(cells)) return cells.map(plain).join("  ·  ")
   if (cells !== null && typeof cells === "object") return Object.values(cells as object).map(plain).join("  ·  ")
-  const name = snapshot["key"] ?? snapshot["property"] ?? snapshot["pointer"] ?? (schemaKey.includes("json") ? entityId : undefined)
+  const name = snapshot["key"] ?? snapshot["property"] ?? (entityId.startsWith("/") ? entityId.slice(1).replaceAll("/", " › ") : undefined)
   if ("value" in snapshot) return `${name === undefined ? "" : `${plain(name)}: `}${plain(snapshot["value"])}`
   const said = Object.fromEntries(Object.entries(snapshot).filter(([property]) => property !== "order" && property !== "id"))
   return JSON.stringify(said)
@@ -59,26 +59,27 @@ export function inlineDiff(before: string, after: string): Child[] {
 }
 
 /** How many of each: "2 added, 1 changed". */
-export function tally(changes: readonly EntityChange[]): string {
-  const counts = { added: 0, modified: 0, removed: 0 }
-  for (const change of changes) counts[statusOf(change)] += 1
-  const parts = [counts.added && `${counts.added} added`, counts.modified && `${counts.modified} changed`, counts.removed && `${counts.removed} removed`]
-  return parts.filter(Boolean).join(", ")
+export function tally({ added, modified, removed }: Readonly<Record<Status, number>>): string {
+  return [added && `${added} added`, modified && `${modified} changed`, removed && `${removed} removed`].filter(Boolean).join(", ")
 }
 
 /** Entities of a file in an order people can follow; what only says how the file is written is left out. */
-export function tellable(changes: readonly EntityChange[]): EntityChange[] {
+export function tellable<Change extends EntityChange>(changes: readonly Change[]): Change[] {
   return changes
-    .filter(({ schemaKey }) => !/_(document|order|meta|format|header_format)$/.test(schemaKey))
-    .sort((a, b) => (orderOf(a) < orderOf(b) ? -1 : orderOf(a) > orderOf(b) ? 1 : 0))
+    .filter(({ schemaKey, before, after }) => !schemaKey.endsWith("_document") && (after ?? before)?.["container"] === undefined)
+    .map((change): [string, Change] => [orderOf(change), change])
+    .sort(([a], [b]) => a.localeCompare(b, "en", ORDER))
+    .map(([, change]) => change)
 }
 
 export const DESCRIPTOR = "lix_file_descriptor"
 
 function orderOf({ after, before, entityId, schemaKey }: EntityChange): string {
   if (schemaKey === DESCRIPTOR) return ""
-  const order = (after ?? before)?.["order"]
-  return typeof order === "string" ? `a${order}` : `b${entityId}`
+  if (schemaKey.endsWith("_header")) return "1"
+  // The order of JSON is one among siblings; its entity ids are pointers.
+  const order = entityId.startsWith("/") ? undefined : (after ?? before)?.["order"]
+  return typeof order === "string" ? `2${[...order].map((letter) => letter.charCodeAt(0).toString(16)).join("")}` : `3${entityId}`
 }
 
 function movedOr(before: Snapshot, after: Snapshot): string {
@@ -97,5 +98,6 @@ function clip(text: string): string {
   return text.length > MAX_SAID ? `${text.slice(0, MAX_SAID)}…` : text
 }
 
+const ORDER = { numeric: false } as const
 const MAX_SAID = 400
 const MAX_WORD_DIFF = 20_000

@@ -104,6 +104,25 @@ export class FileView {
     if (this.#isDirty) await this.#write()
   }
 
+  /**
+   * Does something that may change the file under the editor (another version, a merge). What was typed is stored before,
+   * nothing can be typed meanwhile, and afterwards the editor has what the lix has: words of one version never get into another.
+   */
+  async settle(change: () => Promise<void>): Promise<void> {
+    const body = $("file-body")
+    body.inert = true
+    try {
+      await this.flush()
+      await change()
+      const [lix, id] = [this.#lix, this.#id]
+      if (!lix || id === undefined) return
+      const row = await fileContent(lix, id).executeTakeFirst()
+      if (row && this.#id === id) this.#arrived(row.path, row.data, false)
+    } finally {
+      body.inert = false
+    }
+  }
+
   /** Looks at a step; the newest is the present. */
   look(commit: string): void {
     const index = this.#steps.findIndex((step) => step.commit === commit)
@@ -235,7 +254,7 @@ export class FileView {
 
   #sayStored(): void {
     const newest = this.#steps[0]
-    this.#say("stored", newest ? `Stored by ${names(newest, this.#events)} at ${new Date(newest.at).toLocaleTimeString([], { timeStyle: "short" })}` : "Stored")
+    this.#say("stored", newest ? `${newest.authors.length > 0 ? `Stored by ${names(newest, this.#events)}` : newest.isMerge ? "Merged" : "Stored"} at ${new Date(newest.at).toLocaleTimeString([], { timeStyle: "short" })}` : "Stored")
   }
 
   #say(state: string, text: string): void {
@@ -323,9 +342,10 @@ export class FileView {
   async #restore(data: Uint8Array): Promise<void> {
     const id = this.#id!
     try {
-      await this.#lix!.db.updateTable("file").set({ data }).where("id", "=", id).execute()
-      this.#stored = textIn(data)
-      this.#present()
+      await this.settle(async () => {
+        await this.#lix!.db.updateTable("file").set({ data }).where("id", "=", id).execute()
+        this.#present()
+      })
     } catch (error) {
       this.#say("failed", message(error))
     }

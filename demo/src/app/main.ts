@@ -12,7 +12,7 @@ import { $, ask, type Child, download, field, h, icon, menu, reconcile } from ".
 import { type Kind, KINDS, kindOfPath, manyRows } from "./examples.ts"
 import { FileView, message } from "./file-view.ts"
 import { avatar, keepTime, showActivity, showChanges, showHistory } from "./panels.ts"
-import { accounts, byFile, deeds, deedsOf, type FileRow, files, type SnapshotRow, versions, workingDiff } from "./queries.ts"
+import { accounts, byFile, type DiffRow, deeds, deedsOf, type FileRow, files, versions, workingDiff } from "./queries.ts"
 import { ACCOUNTS, createLix, deleteStored, freeName, importLix, lastLix, type OpenedLix, openStored, pathOf, storedLixes } from "./store.ts"
 import { mergeWithPreview, newVersion, type Version, versionMenu } from "./versions.ts"
 
@@ -20,7 +20,7 @@ let opened: OpenedLix | undefined
 let subscriptions: LixSubscription[] = []
 let fileRows: FileRow[] = []
 let versionRows: Version[] = []
-let diffRows: SnapshotRow[] = []
+let diffRows: DiffRow[] = []
 let peopleNames = new Map<string, string>()
 let hasAskedToPersist = false
 
@@ -66,7 +66,11 @@ async function change(what: string, open: () => Promise<OpenedLix>, name?: strin
     return true
   } catch (error) {
     if (opened) saving.follow(opened.engine, true)
-    else saving.show({ state: "ended", text: "Not open", title: "" })
+    else {
+      saving.show({ state: "ended", text: "Not open", title: "" })
+      $("library-name").textContent = name ?? "Lixes"
+      $("file-body").replaceChildren(h("p", { class: "empty" }, "Nothing is open in this tab."))
+    }
     if (error instanceof EngineError && error.reason === "STORAGE_BUSY" && name !== undefined) {
       if (opened) toast(`${name} is open in another tab. Close it there, then try again.`, true)
       else saving.show({ ...busyStanding(name, () => void openNamed(name)), notice: `${name} is open in another tab. A lix is open in one tab at a time: close the other one and try again, or open another lix here.` })
@@ -90,6 +94,7 @@ async function leave(): Promise<void> {
 /** Shows a lix from now on. */
 function follow(next: OpenedLix): void {
   opened = next
+  document.body.dataset["open"] = "true"
   const { lix, engine, name } = next
   // For the console: `await lix.db.selectFrom("file").select("path").execute()`.
   Object.assign(globalThis, { lix })
@@ -334,18 +339,17 @@ function setUpVersions(): void {
       {
         switchTo: (version) =>
           void act(async ({ lix }) => {
-            await view.flush()
-            await switchVersion({ lix, to: version })
+            await view.settle(() => switchVersion({ lix, to: version }))
           }),
         create: () =>
           void act(async ({ lix }) => {
-            await view.flush()
-            await newVersion(lix, versionRows)
+            await view.settle(() => newVersion(lix, versionRows))
           }),
         merge: (source, target) =>
           void act(async ({ lix }) => {
-            await view.flush()
-            if (await mergeWithPreview(lix, source, target)) toast(`${source.name} is merged into ${target.name}.`)
+            await view.settle(async () => {
+              if (await mergeWithPreview(lix, source, target)) toast(`${source.name} is merged into ${target.name}.`)
+            })
           }),
         remove: (version) =>
           void act(async ({ lix }) => {
@@ -420,8 +424,8 @@ function setUpLibrary(): void {
       list,
       h("hr"),
       item("new-lix", "plus", "New lix…", "Files of their own, history of its own", () => void newLix()),
-      item("import", "file", "Import a .lix file…", "It is kept beside the others", () => picker.click()),
-      item("export", "down", "Export this one", "Everything, in one file", () => void exportLix()),
+      item("import", "import", "Import a .lix file…", "It is kept beside the others", () => picker.click()),
+      item("export", "export", "Export this one", "Everything, in one file", () => void exportLix()),
     ]
   })
   picker.addEventListener("change", () => {
