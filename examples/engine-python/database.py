@@ -4,15 +4,16 @@ What the module does not tell is asked of SQLite in other ways, all of them publ
 writes and what it counts, `changes()` how much, and a second connection's `PRAGMA data_version` whether a commit
 changed the database. The database lies in SQLite's memory VFS, so that there can be a second connection.
 """
+import itertools
 import sqlite3
 import struct
 import time
-import uuid
 
 from failures import Failure, from_sqlite
 import rows as layout
 from sql import Statement
 
+NUMBERS = itertools.count(1)  # each database in the process has a name of its own
 MAX_OPEN_CURSORS = 16
 MAX_RESULT_BYTES = 64 << 20
 MAX_PARAMS = 32766
@@ -21,15 +22,17 @@ COUNTED, IS_UPDATE, SETS_ROWID = 0x01, 0x04, 0x20  # OPFLAG_NCHANGE, _ISUPDATE, 
 
 class Database:
     def __init__(self, image=None):
-        location = f"file:/{uuid.uuid4()}?vfs=memdb"
+        location = f"file:/lix-{next(NUMBERS)}?vfs=memdb"
         options = dict(uri=True, isolation_level=None, cached_statements=0)
         self._connection = sqlite3.connect(location, **options)
-        if image is not None:
+        self._filled = image is not None
+        if self._filled:
             self._fill(image)
         self._observer = sqlite3.connect(location, **options)
         self._seen = self._data_version()
         self._connection.text_factory = layout.text
         self._connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, MAX_PARAMS)
+        self._connection.set_authorizer(authorize)
         self._connection.set_progress_handler(self._is_stopped, 1000)
         self._cursors, self._cursor_ids = {}, 0
         self.commit_seq = 0
@@ -89,12 +92,11 @@ class Database:
     def export(self):
         if self.in_transaction:
             raise Failure("IN_TRANSACTION", "export needs the transaction to end first")
-        image = self._connection.serialize()
-        if not image:  # nothing was ever created; an image has at least a header
-            empty = sqlite3.connect(":memory:")
-            empty.execute("pragma user_version = 0")
-            image = empty.serialize()
-        return image
+        if self._ask("pragma page_count"):
+            return self._connection.serialize()
+        empty = sqlite3.connect(":memory:")  # nothing was ever created; an image has at least a header
+        empty.execute("pragma user_version = 0")
+        return empty.serialize()
 
     def close(self):
         self._end_cursors()
@@ -181,8 +183,9 @@ class Database:
     def _look_for_commit(self):
         if not self.in_transaction and self._committed():
             self._seen = self._data_version()
-            self.commit_seq += 1
-            self.on_commit()
+            if self.commit_seq or self._filled or not is_blank(self._connection.serialize()):
+                self.commit_seq += 1
+                self.on_commit()
 
     def _data_version(self):
         return self._observer.execute("pragma data_version").fetchone()[0]
@@ -308,9 +311,25 @@ def highest(statement):
     return max(statement.parameters, default=0)
 
 
+def authorize(action, first, second, *_):
+    """The database is in memory and stays there; and no pointers are handed out."""
+    if action == sqlite3.SQLITE_ATTACH and first not in ("", ":memory:"):  # also VACUUM INTO
+        return sqlite3.SQLITE_DENY
+    if action == sqlite3.SQLITE_FUNCTION and second in ("fts3_tokenizer", "load_extension"):
+        return sqlite3.SQLITE_DENY
+    return sqlite3.SQLITE_OK
+
+
+def is_blank(image):
+    """A first page that a transaction without any change has made: no schema, version, application id."""
+    return all(image[at:at + 4] == bytes(4) for at in (40, 48, 60, 68))
+
+
 def check_header(image):
     if len(image) < 512 or image[:16] != b"SQLite format 3\0":
         raise ValueError("no SQLite header")
+    if max(image[18:20]) > 2:
+        raise ValueError("a format that is newer than SQLite's")
     page = struct.unpack(">H", image[16:18])[0]
     page = 65536 if page == 1 else page
     if page < 512 or page & (page - 1):

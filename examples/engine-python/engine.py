@@ -148,6 +148,8 @@ class Session:
             raise missing("SCOPES")
         if call is None:
             raise Failure("CALL_UNKNOWN", "this engine does not know the call")
+        if call == "cancel":  # sent while init, which has succeeded meanwhile, was under way
+            return {"cancel": pb.CancelResponse(outcome=pb.CANCEL_OUTCOME_TOO_LATE)}, ()
         if call in ("save", "suspend", "resume"):
             raise missing("PERSISTENCE")
         if call == "fetch":
@@ -190,6 +192,9 @@ class Session:
         database.on_commit = lambda: self._event(pb.EVENT_KIND_COMMIT,
                                                  commit=pb.CommitEvent(commit_seq=database.commit_seq))
         self._database, self._wanted_events = database, set(init.events.kinds)
+        with self._lock:
+            if self._life == "new":  # and no close waits
+                self._life = "ready"
         return pb.InitResponse(
             minor=0, engine_name="lix-engine-python", engine_version="1.0.0", sqlite_version=sqlite3.sqlite_version,
             capabilities=CAPABILITIES, storage=pb.STORAGE_KIND_MEMORY, limits=LIMITS)
