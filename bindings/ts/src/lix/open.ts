@@ -84,10 +84,10 @@ export interface Lix<Database = LixDatabaseSchema> {
  * If it rejects, the engine is closed, unless it was initialised before.
  */
 export async function openLix<Tables = unknown>(options: OpenLixOptions = {}): Promise<Lix<LixDatabaseSchema & Tables>> {
-  const settings = settingsOf(options)
-  const engine = settings.engine ?? (settings.providePlugins ? createMainMemoryEngine() : defaultEngine())
+  const engine = engineOf(options)
   const isOurs = engine.status().phase === "new"
   try {
+    const settings = settingsOf(options)
     if (isOurs) await engine.init(await initOptions(settings))
     else await takeOver(engine, settings)
     await setUp(engine, settings)
@@ -132,12 +132,18 @@ export function optionInvalid(subject: string, message: string): EngineError {
   return new EngineError("INVALID", "OPTION_INVALID", message, { subject })
 }
 
-function settingsOf(options: OpenLixOptions): OpenLixOptions {
+function engineOf(options: OpenLixOptions): LixEngine {
   if (typeof options !== "object" || options === null) throw optionInvalid("options", "the options are no object")
+  const { engine, providePlugins } = options
+  if (engine === undefined) return providePlugins ? createMainMemoryEngine() : defaultEngine()
+  if (typeof engine?.exec !== "function" || typeof engine.status !== "function") throw optionInvalid("engine", "engine is no engine")
+  return engine
+}
+
+function settingsOf(options: OpenLixOptions): OpenLixOptions {
   if ("storage" in options) throw optionInvalid("storage", "there is no option storage; pass an engine that stores: createWorkerOpfsEngine({ path })")
   onlyKnown(options, ["engine", "blob", "account", "keyValues", "providePlugins"])
-  const { engine, account, providePlugins } = options
-  if (engine !== undefined && typeof engine?.exec !== "function") throw optionInvalid("engine", "engine is no engine")
+  const { account, providePlugins } = options
   if (account !== undefined) {
     if (typeof account !== "object" || account === null) throw optionInvalid("account", "account is no object")
     onlyKnown(account, ["id", "name"], "account.")
