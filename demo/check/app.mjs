@@ -320,6 +320,34 @@ export const checks = {
     assert.match(await content(second, "/tour.md"), /^# Beside the Danube/)
   },
 
+  "a tab that is put aside lets its lix go, and never overwrites what another one did": async (world) => {
+    const { page } = world
+    await open(page, "/tour.md")
+    await saved(page)
+    const other = await newPage(world)
+    await other.setViewportSize(WIDE)
+    // The events are the test's: a browser freezes no page that somebody drives.
+    const tell = (event) => page.evaluate((event) => document.dispatchEvent(new Event(event)), event)
+    await tell("freeze")
+    await other.goto(`${world.origin}#/tour.md`)
+    await ready(other)
+    await replace(other, "Beside the Danube", "Across the Danube")
+    await stored(other)
+    await saved(other)
+    await other.close()
+    await tell("resume")
+    await page.waitForSelector("#open-again", BOUND)
+    assert.match(await text(page, "#notice"), /^Another tab has changed lixes\/Danube\.lix/)
+    await page.evaluate(() => delete document.body.dataset.ready)
+    await page.click("#open-again")
+    await ready(page)
+    assert.match(await content(page, "/tour.md"), /^# Across the Danube/)
+    await open(page, "/tour.md")
+    await replace(page, "Across the Danube", "Beside the Danube")
+    await stored(page)
+    await saved(page)
+  },
+
   "a lix is carried elsewhere in one file": async ({ page }) => {
     const before = await everything(page)
     await page.click("#library")

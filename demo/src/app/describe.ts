@@ -1,5 +1,6 @@
 // What an entity is called and what it says, for people: one line of a card.
 import { diffWordsWithSpace } from "diff"
+import { bytes } from "../shared/format.ts"
 import { type Child, h } from "./dom.ts"
 
 export type Snapshot = Readonly<Record<string, unknown>>
@@ -21,7 +22,7 @@ export function statusOf({ before, after }: EntityChange): Status {
 /** What kind of thing it is: "paragraph", "row", "property". */
 export function kindOf(schemaKey: string, snapshot: Snapshot | null): string {
   if (schemaKey === DESCRIPTOR) return "file"
-  if (schemaKey === "lix_unknown_file") return "bytes"
+  if (schemaKey === UNKNOWN) return "content"
   const type = snapshot?.["type"]
   if (schemaKey.includes("markdown") && typeof type === "string") return words(type)
   const own = /^(?:lix_)?plugin_[a-z]+_(.+)$/.exec(schemaKey)?.[1] ?? schemaKey.replace(/^lix_/, "")
@@ -32,6 +33,7 @@ export function kindOf(schemaKey: string, snapshot: Snapshot | null): string {
 export function textOf(schemaKey: string, entityId: string, snapshot: Snapshot | null): string {
   if (snapshot === null) return ""
   if (schemaKey === DESCRIPTOR) return String(snapshot["path"])
+  if (schemaKey === UNKNOWN) return `${bytes(Number(snapshot["size"]))}, SHA-256 ${String(snapshot["hash"]).slice(0, 12)}…`
   for (const name of ["markdown", "source", "text", "raw", "content"]) if (typeof snapshot[name] === "string") return snapshot[name].trimEnd()
   const cells = snapshot["cells"] ?? snapshot["columns"] ?? snapshot["values"]
   if (Array.isArray(cells)) return cells.map(plain).join("  ·  ")
@@ -60,7 +62,8 @@ export function inlineDiff(before: string, after: string): Child[] {
 
 /** How many of each: "2 added, 1 changed". */
 export function tally({ added, modified, removed }: Readonly<Record<Status, number>>): string {
-  return [added && `${added} added`, modified && `${modified} changed`, removed && `${removed} removed`].filter(Boolean).join(", ")
+  const each = { added, changed: modified, removed }
+  return Object.entries(each).flatMap(([what, number]) => (number > 0 ? `${number.toLocaleString("en-US")} ${what}` : [])).join(", ")
 }
 
 /** Entities of a file in an order people can follow; what only says how the file is written is left out. */
@@ -73,6 +76,7 @@ export function tellable<Change extends EntityChange>(changes: readonly Change[]
 }
 
 export const DESCRIPTOR = "lix_file_descriptor"
+const UNKNOWN = "lix_unknown_file"
 
 function orderOf({ after, before, entityId, schemaKey }: EntityChange): string {
   if (schemaKey === DESCRIPTOR) return ""

@@ -29,7 +29,8 @@ export class FileView {
   readonly #grid = new CsvGrid(() => this.#typed())
   readonly #preview = h("article", { class: "preview", "aria-label": "Preview" })
   readonly #slider = $<HTMLInputElement>("slider")
-  #modes: Record<string, Mode> = { markdown: "split", csv: "table" }
+  /** A narrow window has room for one of the two. */
+  #modes: Record<string, Mode> = { markdown: matchMedia("(max-width: 600px)").matches ? "write" : "split", csv: "table" }
   #lix: Lix | undefined
   #id: string | undefined
   #path = ""
@@ -262,6 +263,8 @@ export class FileView {
     status.dataset["state"] = state
     status.textContent = text
     status.title = text
+    // That all is well is there to be looked at; that it is not has to be heard.
+    status.setAttribute("aria-live", state === "invalid" || state === "failed" ? "assertive" : "off")
   }
 
   // ── The past ─────────────────────────────────────────────────────────────

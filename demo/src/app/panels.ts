@@ -86,8 +86,8 @@ export function showActivity(deeds: readonly Deed[], people: Names, open: (fileI
               h(
                 "ul",
                 { class: "deed-files" },
-                ...deed.files.map(({ fileId, path, entities }) =>
-                  h("li", {}, path === null ? h("span", { class: "gone" }, "a file that is not here") : h("button", { type: "button", class: "link", onclick: () => open(fileId) }, path), h("span", {}, count(entities, "entity", "entities"))),
+                ...deed.files.map(({ fileId, path, isHere, entities }) =>
+                  h("li", {}, !isHere ? h("span", { class: "gone", title: "Not in this version" }, path) : h("button", { type: "button", class: "link", onclick: () => open(fileId) }, path), h("span", {}, count(entities, "entity", "entities"))),
                 ),
               ),
             ),

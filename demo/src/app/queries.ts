@@ -222,7 +222,18 @@ export interface Deed {
   readonly at: string
   readonly authors: string[]
   readonly what: "edit" | "merge" | "checkpoint"
-  readonly files: { readonly fileId: string; readonly path: string | null; readonly entities: number; readonly gone: boolean }[]
+  readonly files: DeedFile[]
+}
+
+export interface DeedFile {
+  readonly fileId: string
+  /** Whether the active version has it. */
+  readonly isHere: boolean
+  /** Where it is, or was last. */
+  readonly path: string
+  readonly entities: number
+  /** All that happened was deleting. */
+  readonly gone: boolean
 }
 
 interface DeedRow {
@@ -233,6 +244,7 @@ interface DeedRow {
   is_checkpoint: number
   file_id: string
   path: string | null
+  last_path: string
   entities: number
   gone: number
 }
@@ -242,7 +254,9 @@ export const deeds = () => sql<DeedRow>`
   select c.id as commit_id, c.lixcol_updated_at as at, c.author_account_ids, json_array_length(c.parent_commit_ids) as parents,
     exists (select 1 from entity_label el join label l on l.id = el.label_id where el.entity_id = c.id and l.name = 'checkpoint') as is_checkpoint,
     e.file_id, count(*) as entities, sum(ch.snapshot_content is null) as gone,
-    (select path from file f where f.id = e.file_id) as path
+    (select path from file f where f.id = e.file_id) as path,
+    (select snapshot_content ->> 'path' from change d where d.schema_key = 'lix_file_descriptor' and d.entity_id = e.file_id and d.snapshot_content is not null
+     order by d.created_at desc limit 1) as last_path
   from (
     select * from "commit" where id not in (select working_commit_id from version where working_commit_id is not null)
     order by lixcol_updated_at desc limit ${MAX_DEEDS}
@@ -257,7 +271,7 @@ export function deedsOf(rows: readonly DeedRow[]): Deed[] {
   const deeds = new Map<string, Deed>()
   for (const row of rows) {
     const deed: Deed = deeds.get(row.commit_id) ?? { commit: row.commit_id, at: row.at, authors: list(row.author_account_ids), what: row.is_checkpoint ? "checkpoint" : row.parents > 1 ? "merge" : "edit", files: [] }
-    deed.files.push({ fileId: row.file_id, path: row.path, entities: row.entities, gone: row.gone === row.entities })
+    deed.files.push({ fileId: row.file_id, isHere: row.path !== null, path: row.path ?? row.last_path, entities: row.entities, gone: row.gone === row.entities })
     deeds.set(row.commit_id, deed)
   }
   return [...deeds.values()]
