@@ -4,6 +4,7 @@ What the module does not tell is asked of SQLite in other ways, all of them publ
 writes and what it counts, `changes()` how much, and a second connection's `PRAGMA data_version` whether a commit
 changed the database. The database lies in SQLite's memory VFS, so that there can be a second connection.
 """
+import collections
 import itertools
 import sqlite3
 import struct
@@ -48,26 +49,29 @@ class Database:
         self._deadline = time.monotonic() + timeout_ms / 1000 if timeout_ms else None
         self._stopped = None
         was_in_transaction = self.in_transaction
-        preparing = True
+        preparing, done = True, False
+        if self.cancelled:
+            raise Failure("CANCELLED", "cancelled before it started")
         try:
             plan = self._plan(statement)
             if statement.rest is not None:
                 raise Failure("SQL_MULTIPLE", "the text holds more than one statement", sql_offset=statement.rest)
             values = self._in_module_form(statement, bind(statement.parameters))
             if plan.writes or plan.rolls_back_to_savepoint:
-                self._spool(budget)
+                self._spool()
             preparing = False
             schema = self._schema_version()
             result = self._step(statement.text, values, plan, Bounds(mode, max_rows, max_bytes, budget))
             if plan.rolls_back or self._schema_version() != schema:
                 self._end_cursors(but=result.cursor)
+            done = True
             return result
         except sqlite3.Error as error:
             raise from_sqlite(error, preparing, self._stopped) from None
         finally:
             self._deadline = None
-            if was_in_transaction and not self.in_transaction and self._cursors and not self._committed():
-                self._end_cursors()
+            if was_in_transaction and not self.in_transaction and not done:
+                self._end_cursors()  # SQLite has rolled back by itself
             self._look_for_commit()
 
     def fetch(self, cursor_id):
@@ -110,7 +114,7 @@ class Database:
                                              self._in_module_form(statement, [None] * highest(statement))).fetchall())
 
     def _step(self, text, values, plan, bounds):
-        before = self._connection.total_changes
+        before, was_in_transaction = self._connection.total_changes, self.in_transaction
         last_rowid = self._ask("select last_insert_rowid()") if plan.inserts else None
         # A write whose rows turn out to be too many has no effect.
         guarded = plan.counts and plan.has_rows
@@ -130,8 +134,9 @@ class Database:
                 self._connection.execute("release lix_engine_statement")
         except BaseException:
             if guarded and self.in_transaction:
-                self._connection.execute("rollback to lix_engine_statement")
-                self._connection.execute("release lix_engine_statement")
+                for undo in ("rollback to lix_engine_statement", "release lix_engine_statement") \
+                        if was_in_transaction else ("rollback",):
+                    self._connection.execute(undo)
             raise
         if plan.writes:
             if plan.counts:
@@ -160,8 +165,10 @@ class Database:
             raise Failure("CURSOR_UNKNOWN", f"there never was a cursor {cursor_id}", str(cursor_id))
         return self._cursors.get(cursor_id)
 
-    def _spool(self, budget):
-        for cursor_id, cursor in list(self._cursors.items()):
+    def _spool(self):
+        """Open cursors show the rows as they were: before anything is written they are read to the end."""
+        budget = MAX_RESULT_BYTES
+        for cursor in self._cursors.values():
             budget -= cursor.spool(budget)
 
     def _end_cursors(self, but=None):
@@ -249,51 +256,61 @@ class Bounds:
 
 
 class Rows:
-    """The rows of a running statement, or of one that was read to its end and kept."""
+    """The rows of a running statement, or of one that was read to its end and kept. Looks one row ahead."""
 
     def __init__(self, running, bounds, keep):
         self.names = [name for name, *_ in running.description or []]
         self.width, self.more = len(self.names), False
-        self._running, self._kept, self._bounds = running, [], bounds
+        self._running, self._bounds = running, bounds
+        self._kept, self._kept_bytes, self._failed = collections.deque(), 0, None
         if keep or bounds.mode != "CURSOR":
-            self.spool(bounds.budget)
+            try:
+                self.spool(bounds.budget)
+            except BaseException:
+                running.close()
+                raise
         self._next = self._step()
 
     def batch(self):
+        if self._failed:
+            raise self._failed
         rows, size = [], layout.overhead(self.width)
         while self._next is not None and len(rows) < self._bounds.rows:
             size += layout.row_bytes(self._next)
             if rows and size > self._bounds.bytes:
                 break
             rows.append(self._next)
-            self._next = self._step()
-        self.more = self._next is not None
+            try:
+                self._next = self._step()
+            except sqlite3.Error as error:
+                if len(rows) < self._bounds.rows:
+                    raise
+                self._next, self._failed = None, error  # met ahead of its time: a whole batch goes first
+        self.more = self._next is not None or self._failed is not None
         return rows
 
     def spool(self, budget):
-        """Reads what is left into memory; says how much it is."""
-        size = 0
-        if self._running is not None:
-            at_work, self._kept = self._running, []
-            for row in at_work:
-                if self._bounds.mode == "NONE":
-                    continue
-                size += layout.row_bytes(row)
-                if size > budget:
-                    raise too_large(self.more)
+        """Reads what is left into memory; says how much is there. If that is too much, nothing is lost."""
+        while self._running is not None:
+            row = self._running.fetchone()
+            if row is None:
+                self._running = None
+            elif self._bounds.mode != "NONE":
                 self._kept.append(row)
-            self._kept.reverse()
-            self._running = None
-        return size
+                self._kept_bytes += layout.row_bytes(row)
+                if self._kept_bytes > budget:
+                    raise too_large(self.more)
+        return self._kept_bytes
 
     def close(self):
         if self._running is not None:
             self._running.close()
 
     def _step(self):
-        if self._running is None:
-            return self._kept.pop() if self._kept else None
-        return self._running.fetchone()
+        if self._kept:
+            self._kept_bytes -= layout.row_bytes(self._kept[0])
+            return self._kept.popleft()
+        return self._running and self._running.fetchone()
 
 
 class Result:
