@@ -449,7 +449,6 @@ export const checks = {
     assert.equal(await page.getAttribute("html", "data-theme"), "dark")
     await page.mouse.move(5, 500)
     await shoot(page, "dark")
-    if (docs) await shoot(page, "../../docs/images/engine-dark")
     await open(page)
     assert.equal(await page.getAttribute("html", "data-theme"), "dark", "the choice is remembered")
     await page.click("#theme")
