@@ -56,7 +56,7 @@ class Database:
             plan = self._plan(statement)
             if statement.rest is not None:
                 raise Failure("SQL_MULTIPLE", "the text holds more than one statement", sql_offset=statement.rest)
-            values = self._in_module_form(statement, bind(statement.parameters))
+            values = self._in_module_form(statement, bind(statement))
             if plan.writes or plan.rolls_back_to_savepoint:
                 self._spool()
             preparing = False
@@ -111,7 +111,7 @@ class Database:
 
     def _plan(self, statement):
         return Plan(self._connection.execute(statement.explanation(),
-                                             self._in_module_form(statement, [None] * highest(statement))).fetchall())
+                                             self._in_module_form(statement, [None] * statement.highest)).fetchall())
 
     def _step(self, text, values, plan, bounds):
         before, was_in_transaction = self._connection.total_changes, self.in_transaction
@@ -322,10 +322,6 @@ def too_large(spooling):
                    "max_result_bytes") if spooling else \
         Failure("RESULT_TOO_LARGE", "the result is too large for one answer; read it with a cursor",
                 "max_result_bytes")
-
-
-def highest(statement):
-    return max(statement.parameters, default=0)
 
 
 def authorize(action, first, second, *_):

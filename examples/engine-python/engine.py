@@ -207,7 +207,7 @@ class Session:
         if len(call.params) + len(call.named) > LIMITS.max_params:
             raise Failure("LIMIT_EXCEEDED", "too many parameters", "max_params")
         result = self._database.run(
-            call.sql, lambda parameters: bind(call, parameters, attachments), MODES.get(call.rows, "ALL"),
+            call.sql, lambda statement: bind(call, statement, attachments), MODES.get(call.rows, "ALL"),
             call.max_batch_rows, call.max_batch_bytes, call.timeout_ms, budget)
         return pb.ExecResponse(
             columns=[pb.Column(name=name) for name in result.columns],
@@ -279,9 +279,9 @@ class Fatal(Exception):
     """The session is over; the argument says why."""
 
 
-def bind(call, parameters, attachments):
+def bind(call, statement, attachments):
     """Values for parameters 1 to the highest, in order. Everything has its place, or nothing runs."""
-    highest = max(parameters, default=0)
+    parameters, highest = statement.parameters, statement.highest
     values, numbers = {}, {name: number for number, name in parameters.items() if name}
     for number, value in enumerate(call.params, 1):
         if number > highest:

@@ -24,6 +24,7 @@ class Statement:
             raise Failure("SQL_SYNTAX", "the SQL text contains a NUL byte", sql_offset=utf8(text[:nul]))
         self.words = []  # the first few, in upper case: EXPLAIN, CREATE TRIGGER
         self.parameters = {}  # number: name with prefix, or None
+        self.highest = 0  # of those numbers
         numbers, start, rest, last = {}, None, None, []
         self.text = text
         for token in TOKEN.finditer(text):
@@ -64,14 +65,16 @@ class Statement:
 
     def _parameter(self, name, numbers):
         """Numbers as SQLite gives them."""
-        highest = max(self.parameters, default=0)
-        if name == "?":
-            self.parameters[highest + 1] = None
-        elif name[0] == "?":
-            self.parameters[int(name[1:])] = name
-        elif name not in numbers:
-            numbers[name] = highest + 1
-            self.parameters[highest + 1] = name
+        if name[0] == "?" and name != "?":
+            number = int(name[1:])
+            self.parameters[number] = name
+        elif name in numbers:
+            return
+        else:
+            number = self.highest + 1
+            self.parameters[number] = None if name == "?" else name
+            numbers[name if name != "?" else number] = number
+        self.highest = max(self.highest, number)
 
 
 def utf8(text):
