@@ -171,10 +171,13 @@ impl Lix {
         if keys.clone().next().is_some() {
             return Ok(Owner::Fallback);
         }
-        if let Some(key) = without_any()? {
-            return Ok(of(&|other| *key == *other).unwrap_or(Owner::Missing(key)));
+        // Without entities it is for whoever the path belongs to.
+        if let Some(owner) = first(&matches) {
+            return Ok(owner);
         }
-        Ok(first(&matches).unwrap_or(Owner::Nobody))
+        let found_none = without_any()?;
+        let by_key = |key: Rc<str>| of(&|other| *key == *other).unwrap_or(Owner::Missing(key));
+        Ok(found_none.map_or(Owner::Nobody, by_key))
     }
 
     /// Calls a plugin on behalf of a version: that is the one which counts as active meanwhile.

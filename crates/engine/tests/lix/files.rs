@@ -13,6 +13,7 @@ use crate::migration::{changed, image};
 use crate::plugins::{
     Calls, Loaded, Plugin, answer, ask, failed, json_members, line_schema, lines,
 };
+use crate::random::{Random, setting};
 use crate::script::Lix;
 
 /// A lix with plugins, and what they were called for since the last look.
@@ -1473,4 +1474,220 @@ fn files_of_an_image_of_the_original() {
         with.rows("select entity_id, plugin_key from state where file_id = 'j' order by 2"),
         ["'b' | 'json'", "'j' | 'lix_own_entity'"]
     );
+}
+
+/// What holds for any work: what is written is read, in that version and in no other that does not
+/// inherit it; what is kept in memory is what the entities make; what fails or is rolled back leaves
+/// nothing; a rebuild changes nothing; without plugins a file shows its bytes or says that it cannot.
+///
+/// `LIX_FILES_SEED=n LIX_FILES_SEQUENCES=1` repeats one sequence; more sequences look further.
+#[test]
+fn random_work() {
+    let first = setting("LIX_FILES_SEED", 1);
+    for seed in first..first + setting("LIX_FILES_SEQUENCES", 12) {
+        let mut world = World::new(seed);
+        for _ in 0..40 {
+            world.step();
+        }
+        world.end();
+    }
+}
+
+struct World {
+    lix: Files,
+    random: Random,
+    seed: u64,
+    log: Vec<String>,
+    main: String,
+    in_transaction: bool,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut lix = Files::new(vec![lines(), json_members("json")]);
+        let main = lix.main();
+        lix.run("insert into key_value (key, value) values ('lix_log_levels', '[]')");
+        lix.run("select id from lix_create_version('{\"id\": \"draft\"}')");
+        lix.run("select id from lix_create_version('{\"id\": \"apart\", \"from\": \"global\"}')");
+        let random = Random::new(seed);
+        Self { lix, random, seed, log: Vec::new(), main, in_transaction: false }
+    }
+
+    fn context(&self) -> String {
+        format!("seed {}:\n{}", self.seed, self.log.join(";\n"))
+    }
+
+    /// All files as all versions show them.
+    fn shown(&mut self) -> Vec<String> {
+        self.lix.rows(
+            "select lixcol_version_id, id, path, cast(data as text), metadata, hidden, lixcol_untracked
+             from file_all order by 1, 2",
+        )
+    }
+
+    /// The same, made of the entities again.
+    fn shown_anew(&mut self) -> Vec<String> {
+        self.lix.run("savepoint anew;\ninsert into key_value_all (key, value, lixcol_version_id, lixcol_untracked) values ('nothing', 0, 'global', 1);\nrollback to anew;\nrelease anew");
+        self.shown()
+    }
+
+    fn version(&mut self) -> String {
+        let main = self.main.clone();
+        self.random.pick(&[&*main, &*main, "draft", "apart", "global"]).to_owned()
+    }
+
+    fn content(&mut self, path: &str) -> String {
+        let [a, b, c] = [self.random.below(3), self.random.below(3), self.random.below(4)];
+        match path.rsplit('.').next() {
+            Some("json") => [
+                format!(r#"{{"a":{a},"b":{b}}}"#),
+                format!(r#"{{"a":{a},"b":{b},"c":{c}}}"#),
+                format!(r#"{{"c":{c}}}"#),
+                "{}".to_owned(),
+            ][c]
+                .clone(),
+            _ => (0..c).map(|line| format!("{}\n", (line + a) % 3)).collect(),
+        }
+    }
+
+    fn step(&mut self) {
+        let before = self.shown();
+        let version = self.version();
+        let id = self.random.pick(&["f", "g", "h"]).to_owned();
+        let path =
+            self.random.pick(&["/1.json", "/2.json", "/1.txt", "/2.txt", "/1", "/2"]).to_owned();
+        let data = self.content(&path);
+        let untracked = u8::from(self.random.one_in(5));
+        let place = format!("id = '{id}' and lixcol_version_id = '{version}'");
+        let other = self.version();
+        // What the version is to show afterwards, if something is said about that.
+        let mut wanted = None;
+        let mut reaches = vec![version.clone()];
+        let sql = match self.random.below(16) {
+            0..=3 => {
+                wanted = Some((path.clone(), data.clone()));
+                format!(
+                    "insert into file_all (id, path, data, lixcol_version_id, lixcol_untracked) values ('{id}', '{path}', cast('{data}' as blob), '{version}', {untracked})"
+                )
+            }
+            4..=6 => {
+                wanted = Some((path.clone(), data.clone()));
+                format!(
+                    "update file_all set path = '{path}', data = cast('{data}' as blob), hidden = {untracked} where {place}"
+                )
+            }
+            7 => format!("update file_all set path = '{path}' where {place}"),
+            8 => format!(
+                "update file_all set lixcol_untracked = {untracked}, metadata = '{{\"m\":{untracked}}}' where {place}"
+            ),
+            9 => format!("delete from file_all where {place}"),
+            10 => {
+                reaches.push(other.clone());
+                format!("update file_all set lixcol_version_id = '{other}' where {place}")
+            }
+            11 => format!(
+                "update state_all set snapshot_content = '{{\"value\":7}}' where file_id = '{id}' and schema_key = 'member' and entity_id = 'a' and version_id = '{version}'"
+            ),
+            12 => format!(
+                "delete from state_all where file_id = '{id}' and schema_key in ('member', 'line') and entity_id in ('b', '000001') and version_id = '{version}'"
+            ),
+            13 if version != "global" && other != "global" => {
+                format!(
+                    "select * from lix_merge_version('{{\"source\": \"{other}\", \"target\": \"{version}\"}}')"
+                )
+            }
+            14 if version != "global" && !self.in_transaction => {
+                let commits = self.lix.rows(&format!(
+                    "select root.id from lix_commit_ancestors(json_object('id', (select commit_id from version where id = '{version}'))) root limit 5"
+                ));
+                let commit =
+                    commits[self.random.below(commits.len())].trim_matches('\'').to_owned();
+                format!(
+                    "select * from lix_transition('{{\"to\": \"{commit}\", \"version\": \"{version}\"}}')"
+                )
+            }
+            15 if !self.in_transaction => {
+                self.in_transaction = true;
+                self.log.push("begin".into());
+                self.lix.run("begin");
+                let count = 1 + self.random.below(4);
+                (0..count).for_each(|_| self.step());
+                self.in_transaction = false;
+                if self.random.one_in(2) {
+                    self.log.push("rollback".into());
+                    self.lix.run("rollback");
+                    assert_eq!(self.shown(), before, "{}", self.context());
+                } else {
+                    self.log.push("commit".into());
+                    self.lix.run("commit");
+                }
+                return;
+            }
+            _ => format!("select * from lix_create_checkpoint('{{\"version\": \"{version}\"}}')"),
+        };
+        self.log.push(sql.clone());
+        let result = self.lix.host.try_exec(&sql);
+        let after = self.shown();
+        if let Err(error) = result {
+            let is_known =
+                ["UNIQUE", "PRIMARY_KEY", "PLUGIN_FAILED", "OPTION_INVALID", "VALIDATION"]
+                    .contains(&&*error.reason);
+            assert!(is_known, "{error:?}\n{}", self.context());
+            assert_eq!(after, before, "{}", self.context());
+            return;
+        }
+        assert_eq!(self.shown_anew(), after, "kept in memory\n{}", self.context());
+        let row = |rows: &[String]| {
+            rows.iter().find(|row| row.starts_with(&format!("'{version}' | '{id}' "))).cloned()
+        };
+        if let (Some((path, data)), Some(row)) = (wanted, row(&after)) {
+            let data = data.replace('\n', "\\n");
+            assert!(
+                row.contains(&format!("| '{path}' | '{data}' |")),
+                "{row} is not {path} {data}\n{}",
+                self.context()
+            );
+        }
+        if !reaches.iter().any(|version| version == "global") {
+            let of_others = |rows: Vec<String>| -> Vec<String> {
+                let is_other = |row: &String| {
+                    !reaches.iter().any(|version| row.starts_with(&format!("'{version}' ")))
+                };
+                rows.into_iter().filter(is_other).collect()
+            };
+            assert_eq!(
+                of_others(after),
+                of_others(before),
+                "in other versions\n{}",
+                self.context()
+            );
+        }
+    }
+
+    fn end(&mut self) {
+        let context = self.context();
+        let with = self.shown();
+        crate::rebuild::check(&mut self.lix.lix, &context);
+        assert_eq!(self.shown(), with, "rebuilt\n{context}");
+        let mut without = self.lix.reopened(vec![]);
+        let mut again = self.lix.reopened(vec![lines(), json_members("json")]);
+        for row in with {
+            let cells: Vec<&str> = row.split(" | ").collect();
+            let sql = format!(
+                "select lixcol_version_id, id, path, cast(data as text), metadata, hidden, lixcol_untracked
+                 from file_all where lixcol_version_id = {} and id = {}",
+                cells[0], cells[1]
+            );
+            assert_eq!(again.rows(&sql), [row.clone()], "opened again\n{context}");
+            match without.host.try_exec(&sql) {
+                // No bytes are an empty object to the plugin, and no bytes without it.
+                Ok(_) => {
+                    let shown = without.rows(&sql).concat();
+                    let is_it = shown == row || shown == row.replace("| '{}' |", "| '' |");
+                    assert!(is_it, "without plugins: {shown}, not {row}\n{context}");
+                }
+                Err(error) => assert_eq!(error.reason, "PLUGIN_MISSING", "{error:?}\n{context}"),
+            }
+        }
+    }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::blobs::Unknown;
 use super::summary::{Fingerprint, Summary};
+use super::written::Seen;
 use super::{Descriptor, Owner};
 use crate::lix::state::{Filter, StateRow, Viewers};
 use crate::lix::{FALLBACK_PLUGIN, Lix, OWN_PLUGIN};
@@ -33,7 +34,16 @@ pub(super) struct Content<'a> {
     /// The version that looks, or that made the commit.
     pub(super) version_id: &'a Rc<str>,
     pub(super) file: &'a Descriptor,
+    /// The change of the descriptor, at a commit.
+    pub(super) descriptor: Option<Rc<str>>,
     pub(super) entities: Vec<Entity>,
+}
+
+impl Content<'_> {
+    fn seen(&self) -> Seen<'_> {
+        let descriptor = self.descriptor.clone();
+        Seen { version_id: self.version_id, file_id: &self.file.id, descriptor }
+    }
 }
 
 impl Lix {
@@ -54,7 +64,7 @@ impl Lix {
             entities.extend(Entity::of(row));
             Ok(())
         })?;
-        let content = Content { version_id, file, entities };
+        let content = Content { version_id, file, descriptor: None, entities };
         let keep = |data: &Rc<[u8]>| {
             self.files.keep(version_id, &file.id, |kept| kept.data = Some((short, data.clone())));
         };
@@ -83,42 +93,42 @@ impl Lix {
         keep: impl FnOnce(&Rc<[u8]>),
         show: impl FnOnce(&[u8]) -> T,
     ) -> Result<T> {
-        let Content { version_id, file, entities } = content;
+        let Content { file, entities, .. } = content;
         let mut keys: Vec<&Rc<str>> = Vec::new();
         for entity in entities {
             if !keys.contains(&&entity.plugin_key) {
                 keys.push(&entity.plugin_key);
             }
         }
-        let without_any = || self.written_by(version_id, &file.id);
-        let missing = match self.owner(&file.path, keys.into_iter(), without_any)? {
-            Owner::Nobody => return Ok(show(&[])),
-            Owner::Plugin(number) => {
-                let data: Rc<[u8]> = self.apply_entities(number, content)?.into();
-                keep(&data);
-                return Ok(show(&data));
-            }
-            Owner::Fallback => {
-                let own: Vec<&Entity> =
-                    entities.iter().filter(|entity| entity.is_unknown()).collect();
-                return match Unknown::read(&file.id, &own)? {
-                    Unknown::Hash(hash) => self.with_blob(&hash, show),
-                    Unknown::Inline(bytes) => Ok(show(&bytes)),
-                };
-            }
-            Owner::Missing(key) => key,
-        };
+        let missing =
+            match self.owner(&file.path, keys.into_iter(), || self.written_by(&content.seen()))? {
+                Owner::Nobody => return Ok(show(&[])),
+                Owner::Plugin(number) => {
+                    let data: Rc<[u8]> = self.apply_entities(number, content)?.into();
+                    keep(&data);
+                    return Ok(show(&data));
+                }
+                Owner::Fallback => {
+                    let own: Vec<&Entity> =
+                        entities.iter().filter(|entity| entity.is_unknown()).collect();
+                    return match Unknown::read(&file.id, &own)? {
+                        Unknown::Hash(hash) => self.with_blob(&hash, show),
+                        Unknown::Inline(bytes) => Ok(show(&bytes)),
+                    };
+                }
+                Owner::Missing(key) => key,
+            };
         let mut fingerprint = Fingerprint::default();
         for entity in entities {
             let mark = if entity.untracked { &entity.snapshot } else { &entity.change_id };
             fingerprint.toggle(&entity.schema_key, &entity.entity_id, mark);
         }
-        self.with_written(version_id, &file.id, &fingerprint, show)?
+        self.with_written(&content.seen(), &fingerprint, show)?
             .ok_or_else(|| self.without_plugin(&missing, file))
     }
 
     fn apply_entities(&self, number: usize, content: &Content<'_>) -> Result<Vec<u8>> {
-        let Content { version_id, file, entities } = content;
+        let Content { version_id, file, entities, .. } = content;
         let plugins = self.plugins().expect("the owner is one of them");
         let key = &*plugins.manifests()[number].key;
         let text = |text: &str| Value::from(text).to_string();

@@ -18,6 +18,7 @@ use super::content::Entity;
 use super::logs::Level;
 use super::rows::{Changed, Writer};
 use super::summary::Summary;
+use super::written::Seen;
 use super::{Descriptor, SCHEMA};
 use crate::PluginFile;
 use crate::lix::state::{Key, StateRow};
@@ -70,7 +71,7 @@ impl Lix {
         self.write_descriptor(WriteKind::Insert, &version_id, key, content, untracked)?;
         // What a file of that id left behind is none of this one's.
         let summary = self.summary(&version_id, &file.id)?;
-        let mut writer = Writer::new(self, &version_id, &file.id, untracked, &summary);
+        let mut writer = Writer::new(self, &version_id, &file.id, untracked, (None, &summary));
         if !summary.owners.is_empty() {
             writer.erase_those(|row| &*row.plugin_key != OWN_PLUGIN)?;
         }
@@ -102,7 +103,8 @@ impl Lix {
             }
             if untracked != old.untracked {
                 let summary = self.summary(&version_id, &is.id)?;
-                let mut writer = Writer::new(self, &version_id, &is.id, untracked, &summary);
+                let mut writer =
+                    Writer::new(self, &version_id, &is.id, untracked, (Some(old), &summary));
                 writer.convert()?;
                 writer.finish();
             }
@@ -135,7 +137,7 @@ impl Lix {
             let kind = WriteKind::Update;
             self.write_descriptor(kind, &version_id, old.key.clone(), content.clone(), untracked)?;
         }
-        let mut writer = Writer::new(self, &version_id, &is.id, untracked, &summary);
+        let mut writer = Writer::new(self, &version_id, &is.id, untracked, (Some(old), &summary));
         if untracked != old.untracked {
             writer.convert()?;
         }
@@ -168,7 +170,8 @@ impl Lix {
     pub(crate) fn delete_file(self: &Rc<Self>, version_id: &Rc<str>, row: &StateRow) -> Result<()> {
         let file = Descriptor::from_snapshot(&row.key.entity_id, row.snapshot.as_deref());
         let summary = self.summary(version_id, &file.id)?;
-        let mut writer = Writer::new(self, version_id, &file.id, row.untracked, &summary);
+        let mut writer =
+            Writer::new(self, version_id, &file.id, row.untracked, (Some(row), &summary));
         if row.untracked && row.inherited_from.is_none() {
             // A file below is seen again, as it is there.
             writer.uncover()?;
@@ -304,8 +307,8 @@ impl Lix {
             let entities: Vec<&Entity> = entities.iter().collect();
             return Unknown::read(&file.id, &entities).map(LastBytes::Unknown);
         }
-        let written =
-            self.with_written(version_id, &file.id, &summary.fingerprint, |bytes| Rc::from(bytes))?;
+        let seen = Seen { version_id, file_id: &file.id, descriptor: None };
+        let written = self.with_written(&seen, &summary.fingerprint, |bytes| Rc::from(bytes))?;
         match written {
             Some(bytes) => Ok(LastBytes::Here(bytes)),
             None => self.file_data(version_id, file).map(LastBytes::Here),

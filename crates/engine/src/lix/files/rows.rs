@@ -32,6 +32,8 @@ pub(super) struct Writer<'a> {
     pub(super) version_id: &'a Rc<str>,
     pub(super) file_id: &'a Rc<str>,
     pub(super) untracked: bool,
+    /// The change of the file's descriptor before; none: there was no file.
+    descriptor: Option<Rc<str>>,
     summary: Summary,
     /// What is visible after each write is known.
     is_exact: bool,
@@ -48,15 +50,24 @@ pub(crate) struct Newest {
 }
 
 impl<'a> Writer<'a> {
+    /// `before`: the file's descriptor and content as the version sees them.
     pub(super) fn new(
         lix: &'a Rc<Lix>,
         version_id: &'a Rc<str>,
         file_id: &'a Rc<str>,
         untracked: bool,
-        summary: &Summary,
+        before: (Option<&StateRow>, &Summary),
     ) -> Self {
-        let summary = summary.clone();
-        Self { lix, version_id, file_id, untracked, summary, is_exact: true, changed: None }
+        Self {
+            lix,
+            version_id,
+            file_id,
+            untracked,
+            descriptor: before.0.map(|row| row.change_id.clone()),
+            summary: before.1.clone(),
+            is_exact: true,
+            changed: None,
+        }
     }
 
     /// Writes what a plugin says.
@@ -250,7 +261,12 @@ impl<'a> Writer<'a> {
         if let Some(before) = before {
             self.summary.remove(before);
         }
-        self.changed.get_or_insert_with(|| (key.clone(), before.map(|row| row.change_id.clone())));
+        let descriptor = self.descriptor.clone();
+        self.changed.get_or_insert_with(|| written::Changed {
+            key: key.clone(),
+            before: before.map(|row| row.change_id.clone()),
+            descriptor,
+        });
     }
 }
 
