@@ -208,9 +208,8 @@ pub fn is_fixture(plugin: &schema::Plugin) -> bool {
 
 /// True if the case has such plugins.
 pub fn uses_fixtures(case: &Case) -> bool {
-    let has = |init: &Option<schema::Init>| {
-        init.iter().flat_map(|init| &init.plugins).any(is_fixture)
-    };
+    let has =
+        |init: &Option<schema::Init>| init.iter().flat_map(|init| &init.plugins).any(is_fixture);
     has(&case.init) || uses(&case.steps, &|step| has(&step.init) || has(&step.reopen))
 }
 

@@ -321,8 +321,7 @@ impl Context<'_> {
             return Ok(json!({ "key": name, "format": number }));
         }
         let path = dir.join(format!("{name}.{}", if format == "WASM" { "wasm" } else { "js" }));
-        let code =
-            std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let code = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let mut entry = json!({ "key": plugin.key, "format": number });
         if plugin.attach {
             entry["code_attachment"] = json!(attachments.len());

@@ -7,9 +7,9 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::case::{self, Loaded};
 use crate::case::schema::case::Level;
 use crate::case::schema::{CaseResult, ListFault, Outcome, Report, Totals, Verdict};
+use crate::case::{self, Loaded};
 use crate::glob;
 use crate::implementation::Config;
 use crate::known::{Judgement, KnownFailures, Observed, State, judge};
