@@ -71,7 +71,7 @@ export function tellable<Change extends EntityChange>(changes: readonly Change[]
   return changes
     .filter(({ schemaKey, before, after }) => !schemaKey.endsWith("_document") && (after ?? before)?.["container"] === undefined)
     .map((change): [string, Change] => [orderOf(change), change])
-    .sort(([a], [b]) => a.localeCompare(b, "en", ORDER))
+    .sort(([a], [b]) => a.localeCompare(b, "en", { numeric: a.startsWith("3") }))
     .map(([, change]) => change)
 }
 
@@ -102,6 +102,5 @@ function clip(text: string): string {
   return text.length > MAX_SAID ? `${text.slice(0, MAX_SAID)}…` : text
 }
 
-const ORDER = { numeric: false } as const
 const MAX_SAID = 400
 const MAX_WORD_DIFF = 20_000

@@ -37,6 +37,7 @@ export class FileView {
   #subscriptions: LixSubscription[] = []
   /** What the lix has, as text; undefined is no text. */
   #stored: string | undefined
+  #data: Uint8Array = new Uint8Array()
   #isDirty = false
   #timer: ReturnType<typeof setTimeout> | undefined
   #dirtySince = 0
@@ -147,20 +148,24 @@ export class FileView {
     const hasMoved = path !== this.#path
     this.#path = path
     const text = textIn(data)
-    if (!isFirst && !hasMoved && text !== undefined && text === this.#stored) return
-    // What somebody is just typing is newer than anything that was stored.
-    if (!isFirst && this.#isDirty && !hasMoved) return
+    this.#data = data
+    if (!isFirst && !hasMoved) {
+      // What somebody is just typing is newer than anything that was stored.
+      if (this.#isDirty || (text !== undefined && text === this.#stored)) return
+      const isShown = text !== undefined && text === this.#current()
+      this.#stored = text
+      if (isShown) return
+    }
     this.#stored = text
-    if (!isFirst && !hasMoved && text === this.#current()) return
     this.#isDirty = false
-    if (!this.#past) this.#showPresent(data)
+    if (!this.#past) this.#showPresent()
   }
 
   #current(): string | undefined {
     return this.#stored === undefined ? undefined : this.#mode === "table" ? this.#grid.text : this.#text.text
   }
 
-  #showPresent(data?: Uint8Array): void {
+  #showPresent(): void {
     const kind = kindOfPath(this.#path)
     this.#head()
     $("editor").dataset["past"] = "false"
@@ -169,7 +174,7 @@ export class FileView {
     body.dataset["mode"] = this.#mode
     const text = this.#stored
     if (text === undefined) {
-      body.replaceChildren(binary(this.#path, data))
+      body.replaceChildren(binary(this.#path, this.#data))
       return this.#say("stored", "Kept as it is")
     }
     if (this.#mode === "table") {
@@ -398,10 +403,10 @@ export function names(step: { readonly authors: readonly string[]; readonly isMe
   return step.authors.map(nameOf).join(" and ") || (step.isMerge ? "merged" : "taken over")
 }
 
-function binary(path: string, data: Uint8Array | undefined): HTMLElement {
+function binary(path: string, data: Uint8Array): HTMLElement {
   const type = IMAGES[path.slice(path.lastIndexOf(".") + 1).toLowerCase()]
-  const note = h("p", {}, `${bytes(data?.length ?? 0)} that are no text. The lix keeps every state of them.`)
-  if (type === undefined || !data) return h("div", { class: "empty" }, note)
+  const note = h("p", {}, `${bytes(data.length)} that are no text. The lix keeps every state of them.`)
+  if (type === undefined) return h("div", { class: "empty" }, note)
   const url = URL.createObjectURL(new Blob([data as Uint8Array<ArrayBuffer>], { type }))
   return h("div", { class: "empty" }, h("img", { src: url, alt: path, onload: () => URL.revokeObjectURL(url) }), note)
 }
