@@ -1678,7 +1678,7 @@ impl World {
                  from file_all where lixcol_version_id = {} and id = {}",
                 cells[0], cells[1]
             );
-            assert_eq!(again.rows(&sql), [row.clone()], "opened again\n{context}");
+            assert_eq!(again.rows(&sql), std::slice::from_ref(&row), "opened again\n{context}");
             match without.host.try_exec(&sql) {
                 // No bytes are an empty object to the plugin, and no bytes without it.
                 Ok(_) => {
