@@ -75,7 +75,7 @@ def connect(database=":memory:", *, engine=None, url=None, image=None, mode="ope
         response, _ = session.call(attachments, timeout=open_timeout, init=init)
     except TimeoutError:
         why = errors.transport_closed(f"the engine did not answer within {open_timeout} s")
-        session.abort(why)
+        session.abort(why, grace=0.5)
         raise why from None
     except BaseException:
         session.abort(errors.closed())
@@ -185,7 +185,12 @@ class Connection:
 
     def __exit__(self, kind, *_):
         if kind is None:
-            self.commit()
+            try:
+                self.commit()
+            except errors.Error:
+                if self._session.alive:
+                    self.rollback()
+                raise
         elif self._finish.alive and self._session.alive:
             self.rollback()
 
@@ -205,7 +210,7 @@ class Connection:
             response, _ = self._session.call(attachments, sql=sql, **call)
             if begin and begin.result()[0].HasField("error"):
                 raise errors.from_engine(begin.result()[0].error)
-            if begins and word == "WITH" and not response.exec.HasField("changes"):
+            if begins and word == "WITH" and "exec" in call and not response.exec.HasField("changes"):
                 self._session.call(exec=pb.ExecRequest(sql="commit"))  # it only read
             return response
 
@@ -326,18 +331,18 @@ class Cursor:
     def _decoded(self, batch):
         """All rows, from this batch on."""
         width = len(self.description)
-        while True:
-            yield from values.rows(batch, width, self.connection._raw_text)
-            if self._remote is None:
-                return
-            try:
+        try:
+            while True:
+                yield from values.rows(batch, width, self.connection._raw_text)
+                if self._remote is None:
+                    return
                 response, _ = self.connection._session.call(fetch=pb.FetchRequest(cursor=self._remote, credit=1))
-            except errors.Error:
-                self._remote = None  # the cursor has ended with it
-                raise
-            batch = response.fetch.batch
-            if response.fetch.done:
-                self._remote = None
+                batch = response.fetch.batch
+                if response.fetch.done:
+                    self._remote = None
+        except errors.Error:
+            self._give_up()  # a failure is not the end of the rows: fetching again raises
+            raise
 
     def _run_batch(self, sql, chunk, attachments, first):
         answer = self.connection._run(sql, attachments, exec_batch=pb.ExecBatchRequest(statements=chunk)).exec_batch

@@ -82,9 +82,9 @@ class Session:
         finally:
             self.abort(closed())
 
-    def abort(self, why):
+    def abort(self, why, grace=5.0):
         self._end(why)
-        self._transport.stop()
+        self._transport.stop(grace)
         if threading.current_thread() is not self._reader:
             self._reader.join(5)
         self._transport.dispose()

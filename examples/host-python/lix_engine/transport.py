@@ -3,6 +3,7 @@
 `receive` returns a Frame and its attachments, or raises: EOFError at the end, an InterfaceError for what is no message.
 """
 import collections
+import contextlib
 import struct
 import subprocess
 import threading
@@ -98,7 +99,9 @@ class WebSocket:
     def __init__(self, url, open_timeout):
         from websockets.sync.client import connect  # only who uses it needs the package
         try:
-            self._socket = connect(url, compression=None, max_size=None, open_timeout=open_timeout, ping_interval=None)
+            self._opened = contextlib.ExitStack()
+            self._socket = self._opened.enter_context(connect(url, compression=None, max_size=None, ping_interval=None,
+                                                              open_timeout=open_timeout))
         except Exception as error:
             raise OperationalError(f"no connection to {url}: {error}", "LIFECYCLE", "TRANSPORT_CLOSED") from None
 
@@ -115,7 +118,7 @@ class WebSocket:
 
     def stop(self, grace=5.0):
         self._socket.close_timeout = grace
-        self._socket.close()
+        self._opened.close()
 
     def dispose(self):
         pass
