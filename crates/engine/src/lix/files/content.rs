@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use super::blobs::Unknown;
 use super::summary::{Fingerprint, Summary};
-use super::written::Seen;
 use super::{Descriptor, Owner};
 use crate::lix::state::{Filter, StateRow, Viewers};
 use crate::lix::{FALLBACK_PLUGIN, Lix, OWN_PLUGIN};
@@ -34,16 +33,7 @@ pub(super) struct Content<'a> {
     /// The version that looks, or that made the commit.
     pub(super) version_id: &'a Rc<str>,
     pub(super) file: &'a Descriptor,
-    /// The change of the descriptor, at a commit.
-    pub(super) descriptor: Option<Rc<str>>,
     pub(super) entities: Vec<Entity>,
-}
-
-impl Content<'_> {
-    fn seen(&self) -> Seen<'_> {
-        let descriptor = self.descriptor.clone();
-        Seen { version_id: self.version_id, file_id: &self.file.id, descriptor }
-    }
 }
 
 impl Lix {
@@ -64,7 +54,7 @@ impl Lix {
             entities.extend(Entity::of(row));
             Ok(())
         })?;
-        let content = Content { version_id, file, descriptor: None, entities };
+        let content = Content { version_id, file, entities };
         let keep = |data: &Rc<[u8]>| {
             self.files.keep(version_id, &file.id, |kept| kept.data = Some((short, data.clone())));
         };
@@ -93,7 +83,7 @@ impl Lix {
         keep: impl FnOnce(&Rc<[u8]>),
         show: impl FnOnce(&[u8]) -> T,
     ) -> Result<T> {
-        let Content { file, entities, .. } = content;
+        let Content { version_id, file, entities } = content;
         let mut keys: Vec<&Rc<str>> = Vec::new();
         for entity in entities {
             if !keys.contains(&&entity.plugin_key) {
@@ -101,7 +91,7 @@ impl Lix {
             }
         }
         let missing =
-            match self.owner(&file.path, keys.into_iter(), || self.written_by(&content.seen()))? {
+            match self.owner(&file.path, keys.into_iter(), || self.written_by(version_id, file))? {
                 Owner::Nobody => return Ok(show(&[])),
                 Owner::Plugin(number) => {
                     let data: Rc<[u8]> = self.apply_entities(number, content)?.into();
@@ -123,12 +113,12 @@ impl Lix {
             let mark = if entity.untracked { &entity.snapshot } else { &entity.change_id };
             fingerprint.toggle(&entity.schema_key, &entity.entity_id, mark);
         }
-        self.with_written(&content.seen(), &fingerprint, show)?
+        self.with_written(version_id, file, &fingerprint, show)?
             .ok_or_else(|| self.without_plugin(&missing, file))
     }
 
     fn apply_entities(&self, number: usize, content: &Content<'_>) -> Result<Vec<u8>> {
-        let Content { version_id, file, entities, .. } = content;
+        let Content { version_id, file, entities } = content;
         let plugins = self.plugins().expect("the owner is one of them");
         let key = &*plugins.manifests()[number].key;
         let text = |text: &str| Value::from(text).to_string();

@@ -18,7 +18,6 @@ use super::content::Entity;
 use super::logs::Level;
 use super::rows::{Changed, Writer};
 use super::summary::Summary;
-use super::written::Seen;
 use super::{Descriptor, SCHEMA};
 use crate::PluginFile;
 use crate::lix::state::{Key, StateRow};
@@ -71,7 +70,7 @@ impl Lix {
         self.write_descriptor(WriteKind::Insert, &version_id, key, content, untracked)?;
         // What a file of that id left behind is none of this one's.
         let summary = self.summary(&version_id, &file.id)?;
-        let mut writer = Writer::new(self, &version_id, &file.id, untracked, (None, &summary));
+        let mut writer = Writer::new(self, &version_id, &file.id, untracked, &summary);
         if !summary.owners.is_empty() {
             writer.erase_those(|row| &*row.plugin_key != OWN_PLUGIN)?;
         }
@@ -101,10 +100,12 @@ impl Lix {
                 let kind = WriteKind::Update;
                 self.write_descriptor(kind, &version_id, old.key.clone(), content, untracked)?;
             }
+            if is.path != was.path {
+                self.rename_written(&version_id, &was, &is.path)?;
+            }
             if untracked != old.untracked {
                 let summary = self.summary(&version_id, &is.id)?;
-                let mut writer =
-                    Writer::new(self, &version_id, &is.id, untracked, (Some(old), &summary));
+                let mut writer = Writer::new(self, &version_id, &is.id, untracked, &summary);
                 writer.convert()?;
                 writer.finish();
             }
@@ -137,7 +138,7 @@ impl Lix {
             let kind = WriteKind::Update;
             self.write_descriptor(kind, &version_id, old.key.clone(), content.clone(), untracked)?;
         }
-        let mut writer = Writer::new(self, &version_id, &is.id, untracked, (Some(old), &summary));
+        let mut writer = Writer::new(self, &version_id, &is.id, untracked, &summary);
         if untracked != old.untracked {
             writer.convert()?;
         }
@@ -170,8 +171,7 @@ impl Lix {
     pub(crate) fn delete_file(self: &Rc<Self>, version_id: &Rc<str>, row: &StateRow) -> Result<()> {
         let file = Descriptor::from_snapshot(&row.key.entity_id, row.snapshot.as_deref());
         let summary = self.summary(version_id, &file.id)?;
-        let mut writer =
-            Writer::new(self, version_id, &file.id, row.untracked, (Some(row), &summary));
+        let mut writer = Writer::new(self, version_id, &file.id, row.untracked, &summary);
         if row.untracked && row.inherited_from.is_none() {
             // A file below is seen again, as it is there.
             writer.uncover()?;
@@ -289,7 +289,7 @@ impl Lix {
         let owner = key(*lookers.iter().find(applies).unwrap_or(&lookers[0]));
         let changed = writer.finish();
         let wrote = changed.is_some();
-        self.put_written(version_id, &file.id, &owner, data, changed.as_ref())?;
+        self.put_written(version_id, file, &owner, data, changed.as_ref())?;
         Ok(wrote)
     }
 
@@ -307,8 +307,8 @@ impl Lix {
             let entities: Vec<&Entity> = entities.iter().collect();
             return Unknown::read(&file.id, &entities).map(LastBytes::Unknown);
         }
-        let seen = Seen { version_id, file_id: &file.id, descriptor: None };
-        let written = self.with_written(&seen, &summary.fingerprint, |bytes| Rc::from(bytes))?;
+        let written =
+            self.with_written(version_id, file, &summary.fingerprint, |bytes| Rc::from(bytes))?;
         match written {
             Some(bytes) => Ok(LastBytes::Here(bytes)),
             None => self.file_data(version_id, file).map(LastBytes::Here),

@@ -118,7 +118,6 @@ impl Lix {
         let content = Content {
             version_id: &version_id.unwrap_or_default(),
             file: &file,
-            descriptor: Some(change.id.clone()),
             entities: found.values().filter_map(entity).collect(),
         };
         self.with_content(&content, |_| {}, show)

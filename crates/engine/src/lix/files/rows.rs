@@ -32,8 +32,6 @@ pub(super) struct Writer<'a> {
     pub(super) version_id: &'a Rc<str>,
     pub(super) file_id: &'a Rc<str>,
     pub(super) untracked: bool,
-    /// The change of the file's descriptor before; none: there was no file.
-    descriptor: Option<Rc<str>>,
     summary: Summary,
     /// What is visible after each write is known.
     is_exact: bool,
@@ -50,21 +48,20 @@ pub(crate) struct Newest {
 }
 
 impl<'a> Writer<'a> {
-    /// `before`: the file's descriptor and content as the version sees them.
+    /// `before`: the content as the version sees it.
     pub(super) fn new(
         lix: &'a Rc<Lix>,
         version_id: &'a Rc<str>,
         file_id: &'a Rc<str>,
         untracked: bool,
-        before: (Option<&StateRow>, &Summary),
+        before: &Summary,
     ) -> Self {
         Self {
             lix,
             version_id,
             file_id,
             untracked,
-            descriptor: before.0.map(|row| row.change_id.clone()),
-            summary: before.1.clone(),
+            summary: before.clone(),
             is_exact: true,
             changed: None,
         }
@@ -261,12 +258,7 @@ impl<'a> Writer<'a> {
         if let Some(before) = before {
             self.summary.remove(before);
         }
-        let descriptor = self.descriptor.clone();
-        self.changed.get_or_insert_with(|| written::Changed {
-            key: key.clone(),
-            before: before.map(|row| row.change_id.clone()),
-            descriptor,
-        });
+        self.changed.get_or_insert_with(|| (key.clone(), before.map(|row| row.change_id.clone())));
     }
 }
 

@@ -14,38 +14,23 @@ use crate::lix::state::Key;
 use crate::lix::{FALLBACK_PLUGIN, Lix};
 use crate::sqlite::{Bound, Stored};
 
-/// Content that was written.
-pub(super) struct Changed {
-    /// One of the keys.
-    pub(super) key: Key,
-    /// The change that the version saw there before; none: nothing.
-    pub(super) before: Option<Rc<str>>,
-    /// The change of the descriptor that it saw before.
-    pub(super) descriptor: Option<Rc<str>>,
-}
-
-/// A file as somebody sees it.
-pub(super) struct Seen<'a> {
-    pub(super) version_id: &'a str,
-    pub(super) file_id: &'a str,
-    /// The change of its descriptor, at a commit; none: the one that the version sees.
-    pub(super) descriptor: Option<Rc<str>>,
-}
+/// A key that was written, and the change that a version saw there before; none: nothing.
+pub(super) type Changed = (Key, Option<Rc<str>>);
 
 impl Lix {
     /// Notes what was written to a file in a version, and for whom the old bytes have to stay.
     pub(super) fn put_written(
         self: &Rc<Self>,
         version_id: &Rc<str>,
-        file_id: &Rc<str>,
+        file: &Descriptor,
         plugin_key: &str,
         data: &[u8],
         changed: Option<&Changed>,
     ) -> Result<()> {
-        let fingerprint = self.summary(version_id, file_id)?.fingerprint.text();
+        let fingerprint = name(&self.summary(version_id, &file.id)?.fingerprint, &file.path);
         let params = [
             Bound::Text(version_id),
-            Bound::Text(file_id),
+            Bound::Text(&file.id),
             Bound::Text(plugin_key),
             Bound::Text(&fingerprint),
             Bound::Blob(data),
@@ -56,13 +41,28 @@ impl Lix {
             return Ok(());
         }
         if let Some(changed) = changed {
-            self.leave_written(version_id, file_id, changed)?;
+            self.leave_written(version_id, &file.id, changed)?;
         }
         self.sql.run(
             "insert into _lix_file_data (version_id, file_id, plugin_key, fingerprint, data)
              values (?1, ?2, ?3, ?4, ?5)
              on conflict do update set plugin_key = ?3, fingerprint = ?4, data = ?5",
             &params,
+        )
+    }
+
+    /// A file has another path and the same bytes.
+    pub(super) fn rename_written(
+        &self,
+        version_id: &str,
+        was: &Descriptor,
+        path: &str,
+    ) -> Result<()> {
+        let nothing = Fingerprint::default();
+        let (old, new) = (name(&nothing, &was.path), name(&nothing, path));
+        self.sql.run(
+            "update _lix_file_data set fingerprint = ?4 where version_id = ?1 and file_id = ?2 and fingerprint = ?3",
+            &[Bound::Text(version_id), Bound::Text(&was.id), Bound::Text(&old), Bound::Text(&new)],
         )
     }
 
@@ -85,22 +85,21 @@ impl Lix {
         self: &Rc<Self>,
         version_id: &Rc<str>,
         file_id: &Rc<str>,
-        Changed { key, before, descriptor }: &Changed,
+        (key, before): &Changed,
     ) -> Result<()> {
         let sql = "select fingerprint from _lix_file_data where version_id = ?1 and file_id = ?2";
         let of = [Bound::Text(version_id), Bound::Text(file_id)];
         let Some(fingerprint) = self.sql.first(sql, &of, |row| row.text(0))? else { return Ok(()) };
-        let is_nothing = *fingerprint == *Fingerprint::default().text();
         for other in self.all_versions()? {
-            let is_another = is_nothing
-                && (descriptor.is_none()
-                    || self.descriptor_change(&other.id, file_id)? != *descriptor);
-            // Another look at all entities only where it may be worth it.
+            // Another look at all of its entities only where it may be worth it.
             if other.id == *version_id
-                || is_another
                 || self.get(&other.id, key)?.map(|row| row.change_id) != *before
-                || self.summary(&other.id, file_id)?.fingerprint.text() != *fingerprint
             {
+                continue;
+            }
+            let Some(row) = self.get(&other.id, &Descriptor::key(file_id))? else { continue };
+            let file = Descriptor::from_snapshot(file_id, row.snapshot.as_deref());
+            if name(&self.summary(&other.id, file_id)?.fingerprint, &file.path) != *fingerprint {
                 continue;
             }
             self.sql.run(
@@ -129,10 +128,13 @@ impl Lix {
             let summary = self.summary(&version_id, &file_id)?;
             let [version, file] = [Bound::Text(&version_id), Bound::Text(&file_id)];
             match summary.owners.keys().find(|key| &***key != FALLBACK_PLUGIN) {
-                Some(plugin) => self.sql.run(
-                    "update _lix_file_data set plugin_key = ?3, fingerprint = ?4 where version_id = ?1 and file_id = ?2",
-                    &[version, file, Bound::Text(plugin), Bound::Text(&summary.fingerprint.text())],
-                )?,
+                Some(plugin) => {
+                    let fingerprint = name(&summary.fingerprint, "");
+                    let row = [version, file, Bound::Text(plugin), Bound::Text(&fingerprint)];
+                    let sql = "update _lix_file_data set plugin_key = ?3, fingerprint = ?4
+                               where version_id = ?1 and file_id = ?2";
+                    self.sql.run(sql, &row)?;
+                }
                 None => self.drop_written(&version_id, &file_id, None)?,
             }
         }
@@ -142,13 +144,15 @@ impl Lix {
     /// Shows the bytes that entities were made of, in whatever version; none: nobody has them.
     pub(super) fn with_written<T>(
         &self,
-        seen: &Seen<'_>,
+        version_id: &str,
+        file: &Descriptor,
         fingerprint: &Fingerprint,
         show: impl FnOnce(&[u8]) -> T,
     ) -> Result<Option<T>> {
-        let Some((version_id, _)) = self.written(seen, fingerprint)? else { return Ok(None) };
-        let params = [Bound::Text(&version_id), Bound::Text(seen.file_id)];
-        let sql = "select data from _lix_file_data where version_id = ?1 and file_id = ?2";
+        let fingerprint = name(fingerprint, &file.path);
+        let params = [Bound::Text(&file.id), Bound::Text(&fingerprint), Bound::Text(version_id)];
+        let sql = "select data from _lix_file_data where file_id = ?1 and fingerprint = ?2
+                   order by version_id <> ?3, version_id limit 1";
         self.sql.first(sql, &params, |row| match row.cell(0) {
             Stored::Blob(bytes) => show(bytes),
             _ => show(&[]),
@@ -156,48 +160,25 @@ impl Lix {
     }
 
     /// The plugin that took the bytes of a file apart and found no entities in them.
-    pub(super) fn written_by(&self, seen: &Seen<'_>) -> Result<Option<Rc<str>>> {
-        // Whoever writes the file, in whatever version, may leave the plugin's name.
-        self.note_read(Read { file_id: seen.file_id, ..Read::default() });
-        let found = self.written(seen, &Fingerprint::default())?;
-        Ok(found.map(|(_, plugin_key)| plugin_key))
-    }
-
-    /// Where bytes lie that became these entities, and the plugin that made them. No entities are the
-    /// same nothing only where the file is the same by its descriptor, too.
-    fn written(
+    pub(super) fn written_by(
         &self,
-        seen: &Seen<'_>,
-        fingerprint: &Fingerprint,
-    ) -> Result<Option<(Rc<str>, Rc<str>)>> {
-        let text = fingerprint.text();
-        let params = [Bound::Text(seen.file_id), Bound::Text(&text), Bound::Text(seen.version_id)];
-        let sql = "select version_id, plugin_key from _lix_file_data
-                   where file_id = ?1 and fingerprint = ?2 order by version_id <> ?3, version_id";
-        let mut found = Vec::new();
-        self.sql.each(sql, &params, |row| {
-            found.push((row.text(0), row.text(1)));
-            Ok(())
-        })?;
-        if *fingerprint != Fingerprint::default() {
-            return Ok(found.into_iter().next());
-        }
-        let descriptor = match &seen.descriptor {
-            Some(change_id) => Some(change_id.clone()),
-            None => self.descriptor_change(seen.version_id, seen.file_id)?,
-        };
-        for (version_id, plugin_key) in found {
-            let is_own = *version_id == *seen.version_id && seen.descriptor.is_none();
-            if is_own || self.descriptor_change(&version_id, seen.file_id)? == descriptor {
-                return Ok(Some((version_id, plugin_key)));
-            }
-        }
-        Ok(None)
+        version_id: &str,
+        file: &Descriptor,
+    ) -> Result<Option<Rc<str>>> {
+        // Whoever writes the file, in whatever version, may leave the plugin's name.
+        self.note_read(Read { file_id: &file.id, ..Read::default() });
+        let nothing = name(&Fingerprint::default(), &file.path);
+        let params = [Bound::Text(&file.id), Bound::Text(&nothing), Bound::Text(version_id)];
+        let sql = "select plugin_key from _lix_file_data where file_id = ?1 and fingerprint = ?2
+                   order by version_id <> ?3, version_id limit 1";
+        self.sql.first(sql, &params, |row| row.text(0))
     }
+}
 
-    /// The change of a file's descriptor that a version sees.
-    fn descriptor_change(&self, version_id: &str, file_id: &str) -> Result<Option<Rc<str>>> {
-        let row = self.get(version_id, &Descriptor::key(&file_id.into()))?;
-        Ok(row.map(|row| row.change_id))
+/// How content is known here. No entities are the same nothing only under the same path.
+fn name(fingerprint: &Fingerprint, path: &str) -> String {
+    match *fingerprint == Fingerprint::default() {
+        true => format!("nothing at {path}"),
+        false => fingerprint.text(),
     }
 }
