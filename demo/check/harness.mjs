@@ -116,7 +116,7 @@ export const docs = process.argv.includes("--docs")
 export const LIMIT_MS = 50
 /** A name for this machine that browsers do not trust. */
 export const PLAIN_HOST = "demo.test"
-export const BOUND = { timeout: Number(process.env.PATIENCE ?? 60_000) }
+export const BOUND = { timeout: 60_000 }
 const FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync".split(" ")
 const TYPES = {
   ".html": "text/html; charset=utf-8",
