@@ -1589,7 +1589,7 @@ impl World {
                 "update state_all set snapshot_content = '{{\"value\":7}}' where file_id = '{id}' and schema_key = 'member' and entity_id = 'a' and version_id = '{version}'"
             ),
             12 => format!(
-                "delete from state_all where file_id = '{id}' and schema_key in ('member', 'line') and entity_id in ('b', '000001') and version_id = '{version}'"
+                "delete from state_all where file_id = '{id}' and schema_key = 'member' and entity_id = 'b' and version_id = '{version}'"
             ),
             13 if version != "global" && other != "global" => {
                 format!(
