@@ -331,6 +331,11 @@ def read(stream, session):
         session.end()
     except (Failure, Fatal) as reason:
         session.end(reason if isinstance(reason, Failure) else reason.args[0])
+    except OSError:
+        session.end()  # nobody listens any more
+    except Exception as defect:
+        sys.excepthook(*sys.exc_info())
+        session.end(Failure("ENGINE_DEFECT", f"{type(defect).__name__}: {defect}"))
 
 
 def main():

@@ -606,6 +606,40 @@ class TransactionsOfAnother(Other, Transactions):
     pass
 
 
+class InterruptionOfAnother(Other, Native, unittest.TestCase):
+    """It can be told to stop while it runs."""
+
+    within = Death.within
+
+    def test_from_another_thread(self):
+        db = self.connect(batch_rows=1)
+        stream = db.execute("values (1), (2), (3)")
+        stopped = queue.SimpleQueue()
+        threading.Thread(target=lambda: stopped.put(self.within(db.execute, ENDLESS)), daemon=True).start()
+        while not db._session._waiting:
+            pass
+        db.interrupt()
+        error = stopped.get(timeout=SECONDS)
+        self.assertEqual((type(error), error.reason), (lix_engine.OperationalError, "CANCELLED"))
+        self.assertEqual(stream.fetchall(), [(1,), (2,), (3,)])
+
+    def test_from_the_keyboard(self):
+        program = f"""
+            import os, signal, sys, threading; sys.path.insert(0, {str(HERE)!r})
+            import lix_engine
+            db = lix_engine.connect(engine=[sys.executable, {str(HERE.parent / "engine-python" / "engine.py")!r}])
+            def press():
+                while not db._session._waiting: pass
+                os.killpg(os.getpgid(0), signal.SIGINT)  # as a terminal does
+            threading.Thread(target=press).start()
+            try: db.execute({ENDLESS!r})
+            except KeyboardInterrupt: print(db.execute("select 'still here'").fetchone())
+        """
+        printed = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=SECONDS,
+                                 capture_output=True, text=True, start_new_session=True).stdout
+        self.assertEqual(printed, "('still here',)\n")
+
+
 ENDLESS = "with recursive n (i) as (select 1 union all select i + 1 from n) select count(*) from n"
 
 if __name__ == "__main__":

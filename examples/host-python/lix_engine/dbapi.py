@@ -153,6 +153,12 @@ class Connection:
         self._open()
         return self._session.call(save=pb.SaveRequest())[0].save.saved_seq
 
+    def interrupt(self):
+        """From another thread: what waits fails with INTERRUPTED/CANCELLED. What runs already goes on, unless the
+        engine has the capability CANCEL_RUNNING."""
+        self._open()
+        self._session.interrupt()
+
     @property
     def autocommit(self):
         return self._autocommit

@@ -68,6 +68,14 @@ class Session:
             raise from_engine(response.error, sql)
         return response, attached
 
+    def interrupt(self):
+        """Asks the engine to stop whatever waits for its answer."""
+        with self._lock:
+            targets = [request_id for request_id, (_, name) in self._waiting.items()
+                       if name in ("exec", "exec_batch", "fetch")]
+        for target in targets:
+            self.send(cancel=pb.CancelRequest(target=target))
+
     def give_up_cursor(self, cursor):
         """Closes it with the next request. Takes no lock, so that a finalizer can call it."""
         self._given_up.append(cursor)

@@ -22,7 +22,7 @@ class Process:
     def __init__(self, command):
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                             stderr=subprocess.PIPE)
+                                             stderr=subprocess.PIPE, start_new_session=True)  # Ctrl-C is not for it
         except OSError as error:
             raise OperationalError(f"the engine {command[0]!r} does not start: {error}", "INTERNAL",
                                    "WORKER_FAILED") from None
