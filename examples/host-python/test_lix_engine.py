@@ -612,7 +612,7 @@ class InterruptionOfAnother(Other, Native, unittest.TestCase):
     within = Death.within
 
     def test_from_another_thread(self):
-        db = self.connect(batch_rows=1)
+        db = self.connect(batch_rows=1, autocommit=True)
         stream = db.execute("values (1), (2), (3)")
         stopped = queue.SimpleQueue()
         threading.Thread(target=lambda: stopped.put(self.within(db.execute, ENDLESS)), daemon=True).start()
@@ -627,9 +627,12 @@ class InterruptionOfAnother(Other, Native, unittest.TestCase):
         program = f"""
             import os, signal, sys, threading; sys.path.insert(0, {str(HERE)!r})
             import lix_engine
-            db = lix_engine.connect(engine=[sys.executable, {str(HERE.parent / "engine-python" / "engine.py")!r}])
+            db = lix_engine.connect(autocommit=True,
+                                    engine=[sys.executable, {str(HERE.parent / "engine-python" / "engine.py")!r}])
+            main = threading.get_ident()
             def press():
                 while not db._session._waiting: pass
+                while sys._current_frames()[main].f_code.co_name != "wait": pass  # for the answer
                 os.killpg(os.getpgid(0), signal.SIGINT)  # as a terminal does
             threading.Thread(target=press).start()
             try: db.execute({ENDLESS!r})

@@ -207,15 +207,14 @@ class Connection:
             raise errors.closed()
 
     def _run(self, sql, attachments, **call):
-        """Sends the call, with BEGIN ahead of it if that is due: one wait for both."""
+        """Sends the call, after a BEGIN if that is due. Without the BEGIN it must not run, so its answer comes first."""
         with self._lock:
             self._open()
             word = START.match(sql)[1].upper()
             begins = not self._autocommit and not self.in_transaction and word not in OUTSIDE
-            begin = begins and self._session.send(exec=pb.ExecRequest(sql="begin"))
+            if begins:
+                self._session.call(exec=pb.ExecRequest(sql="begin"))
             response, _ = self._session.call(attachments, sql=sql, **call)
-            if begin and begin.result()[0].HasField("error"):
-                raise errors.from_engine(begin.result()[0].error)
             if begins and word == "WITH" and "exec" in call and not response.exec.HasField("changes"):
                 self._session.call(exec=pb.ExecRequest(sql="commit"))  # it only read
             return response

@@ -50,7 +50,12 @@ class Session:
                 self._write(name, future, attachments, call)
                 return future
             except Exception:
-                pass
+                interrupt = None
+            except BaseException as interruption:
+                interrupt = interruption
+        if interrupt:  # nobody knows how much of the message has been written
+            self._end(transport_closed("interrupted while a request was sent"))
+            raise interrupt
         # The engine takes nothing any more. What it said last may still be on its way and is the better reason.
         self._reader.join(2)
         self._end(transport_closed("the engine takes no more requests"))
