@@ -38,5 +38,11 @@ export async function openSdk05(image) {
 export async function openSdk05Stored(key) {
   const lix = await openLix({ environment: new OpfsSahEnvironment({ key }) })
   await lix.db.selectFrom("version").select("id").execute()
-  return lix
+  return {
+    // It has room for five paths in an origin.
+    async close() {
+      await lix.close()
+      await OpfsSahEnvironment.clear()
+    },
+  }
 }
