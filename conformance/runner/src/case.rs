@@ -8,6 +8,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use serde_json::Value as Json;
 
 use crate::proto;
+use crate::suite;
 
 /// The messages of case.proto and report.proto.
 #[allow(missing_docs, clippy::large_enum_variant, reason = "the manual is in the .proto")]
@@ -41,9 +42,8 @@ pub struct Loaded {
 
 /// Reads every case below a directory, sorted by id. The error lists every fault of every file.
 pub fn load_all(root: &Path) -> Result<Vec<Loaded>, String> {
-    let mut files = Vec::new();
-    find(root, &mut files).map_err(|error| format!("{}: {error}", root.display()))?;
-    files.sort();
+    let files =
+        suite::find(root, "json").map_err(|error| format!("{}: {error}", root.display()))?;
     let mut cases = Vec::new();
     let mut faults = Vec::new();
     for file in files {
@@ -64,7 +64,7 @@ pub fn load_all(root: &Path) -> Result<Vec<Loaded>, String> {
 
 /// Reads one file.
 pub fn load(root: &Path, file: &Path) -> Result<Vec<Loaded>, Vec<String>> {
-    let text = std::fs::read_to_string(file).map_err(|error| vec![error.to_string()])?;
+    let text = suite::read_text(file).map_err(|error| vec![error])?;
     let suite = parse(&text).map_err(|fault| vec![fault])?;
     let mut faults = Vec::new();
 
@@ -208,9 +208,8 @@ pub fn is_fixture(plugin: &schema::Plugin) -> bool {
 
 /// True if the case has such plugins.
 pub fn uses_fixtures(case: &Case) -> bool {
-    let has = |init: &Option<schema::Init>| {
-        init.iter().flat_map(|init| &init.plugins).any(is_fixture)
-    };
+    let has =
+        |init: &Option<schema::Init>| init.iter().flat_map(|init| &init.plugins).any(is_fixture);
     has(&case.init) || uses(&case.steps, &|step| has(&step.init) || has(&step.reopen))
 }
 
@@ -220,18 +219,6 @@ pub const FORMATS: [&str; 3] = ["ESM", "WASM", "BUILTIN"];
 fn descriptor(name: &str) -> MessageDescriptor {
     POOL.get_message_by_name(&format!("lix.conformance.v1.{name}"))
         .unwrap_or_else(|| panic!("the schema has no message {name}"))
-}
-
-fn find(dir: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            find(&path, into)?;
-        } else if path.extension().is_some_and(|extension| extension == "json") {
-            into.push(path);
-        }
-    }
-    Ok(())
 }
 
 fn check_case(case: &Case) -> Vec<String> {

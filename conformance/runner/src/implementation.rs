@@ -145,7 +145,7 @@ pub fn resolve(spec: &str) -> Result<Config, String> {
         spec: spec.to_owned(),
     };
     if let Some(command) = spec.strip_prefix("stdio:") {
-        let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+        let words = words(command)?;
         let Some(program) = words.first() else {
             return Err("stdio: needs a command".to_owned());
         };
@@ -216,6 +216,29 @@ fn from_file(path: &Path, spec: &str) -> Result<Config, String> {
     })
 }
 
+/// Words as a shell would cut them: at white space, except inside of quotes. Nothing else is special.
+fn words(command: &str) -> Result<Vec<String>, String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in command.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    match quote {
+        Some(open) => Err(format!("{command:?} has a {open} without its end")),
+        None => {
+            words.extend(word);
+            Ok(words)
+        }
+    }
+}
+
 /// `${NAME:-default}` from the environment.
 fn from_environment(word: &str) -> Result<String, String> {
     let Some((before, rest)) = word.split_once("${") else {
@@ -268,6 +291,10 @@ mod tests {
             (config.transport, config.address.as_str()),
             (Transport::Ws, "127.0.0.1:1/path")
         );
+
+        let config = resolve("stdio:'my engine' --say \"two words\"x ''").unwrap();
+        assert_eq!(config.command, ["my engine", "--say", "two wordsx", ""]);
+        assert!(resolve("stdio:./engine 'open").is_err());
 
         assert!(resolve("stdio:").is_err());
         assert!(resolve("no/such/impl.json").is_err());

@@ -6,19 +6,24 @@
 
 pub mod batch;
 pub mod case;
+pub mod compare;
+pub mod coverage;
 pub mod edit;
 pub mod expect;
 pub mod expr;
 pub mod glob;
+pub mod html;
 pub mod implementation;
 pub mod known;
 pub mod play;
 pub mod proto;
 pub mod report;
 pub mod request;
+pub mod requirements;
 pub mod run;
 pub mod session;
 pub mod store;
+pub mod suite;
 pub mod trace;
 pub mod transport;
 pub mod value;

@@ -1,15 +1,15 @@
 //! A run: which cases, on how many jobs, and what their outcomes mean together.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::case::{self, Loaded};
 use crate::case::schema::case::Level;
 use crate::case::schema::{CaseResult, ListFault, Outcome, Report, Totals, Verdict};
+use crate::case::{self, Loaded};
 use crate::glob;
 use crate::implementation::Config;
 use crate::known::{Judgement, KnownFailures, Observed, State, judge};
@@ -53,6 +53,16 @@ pub struct Options {
     pub bless: bool,
     /// Show which case is running.
     pub progress: bool,
+    /// The cases that count, without formats, once the minor they belong to is released.
+    pub required_set: Option<BTreeSet<String>>,
+}
+
+impl Options {
+    /// True if a REQUIRED case has to pass.
+    pub fn counts(&self, id: &str) -> bool {
+        let bare = id.split('@').next().unwrap_or(id);
+        self.required_set.as_ref().is_none_or(|set| set.contains(bare))
+    }
 }
 
 impl Default for Options {
@@ -74,6 +84,7 @@ impl Default for Options {
             time_scale: 1.0,
             bless: false,
             progress: false,
+            required_set: None,
         }
     }
 }
@@ -210,7 +221,7 @@ pub fn run(
         };
         tag(&played.breaches, &mut breaches);
         tag(&played.own_breaches, &mut own_breaches);
-        results.push(judged(loaded, played, known, options.strict));
+        results.push(judged(loaded, played, known, options));
     }
     results.push(check_result(WIRE, &breaches, known));
     results.push(check_result(HARNESS, &own_breaches, &KnownFailures::default()));
@@ -240,6 +251,8 @@ pub fn run(
         shuffle_seed: options.shuffle.unwrap_or_default(),
         duration_ms: started.elapsed().as_millis() as u64,
         storage: setting.storage.as_ref().map_or("MEMORY".to_owned(), |storage| storage.describe()),
+        spec: config.spec.clone(),
+        mode: "engine".to_owned(),
         results,
         list_faults,
         totals: Some(totals),
@@ -345,7 +358,7 @@ fn play_all(
                 failed += 1;
             }
             if options.progress {
-                eprint!("\r\x1b[K[{}/{total}, {failed} failing] {}", played.len() + 1, loaded.id);
+                eprint!("\r\x1b[K{}", progress(played.len() + 1, total, failed, &loaded.id));
             }
             played.push((loaded, outcome));
         }
@@ -354,6 +367,19 @@ fn play_all(
         }
     });
     played
+}
+
+/// One line of a terminal of 80 columns.
+fn progress(done: usize, total: usize, failed: usize, id: &str) -> String {
+    const WIDTH: usize = 20;
+    let filled = done * WIDTH / total.max(1);
+    let bar = "━".repeat(filled) + &"─".repeat(WIDTH - filled);
+    let failing = match failed {
+        0 => String::new(),
+        n => format!(" {n} failing"),
+    };
+    let line = format!("{bar} {done}/{total}{failing} {id}");
+    line.chars().take(79).collect()
 }
 
 fn fault_of_ours(panic: &Box<dyn std::any::Any + Send>) -> Played {
@@ -425,7 +451,12 @@ fn obstacle(
     None
 }
 
-fn judged(loaded: &Loaded, played: &Played, known: &KnownFailures, strict: bool) -> CaseResult {
+fn judged(
+    loaded: &Loaded,
+    played: &Played,
+    known: &KnownFailures,
+    options: &Options,
+) -> CaseResult {
     let (outcome, observed) = match played.ending {
         Ending::Pass => (Outcome::Pass, Observed::Pass),
         Ending::Fail => (Outcome::Fail, Observed::Fail(played.error.as_deref())),
@@ -439,8 +470,12 @@ fn judged(loaded: &Loaded, played: &Played, known: &KnownFailures, strict: bool)
         Judgement::Pass => Verdict::Green,
         Judgement::Known => Verdict::Known,
         Judgement::Red(None) => match loaded.case.level() {
-            Level::Required => Verdict::Red,
-            Level::Recommended if strict => Verdict::Red,
+            Level::Required if options.strict || options.counts(&loaded.id) => Verdict::Red,
+            Level::Recommended if options.strict => Verdict::Red,
+            Level::Required => {
+                message = format!("not in the required set of its minor\n{message}");
+                Verdict::Advisory
+            }
             Level::Recommended | Level::Optional => Verdict::Advisory,
         },
         Judgement::Red(Some(why)) => {
@@ -457,6 +492,10 @@ fn judged(loaded: &Loaded, played: &Played, known: &KnownFailures, strict: bool)
     result.stderr = played.stderr.clone();
     result.real_time = played.real_time;
     result.stored = played.stored;
+    if played.ending != Ending::Pass {
+        result.frames = played.excerpt.clone();
+        result.breaches = played.breaches.iter().take(SHOWN_BREACHES).cloned().collect();
+    }
     result
 }
 
@@ -498,11 +537,13 @@ fn result_of(loaded: &Loaded, outcome: Outcome, verdict: Verdict) -> CaseResult 
         outcome: outcome as i32,
         verdict: verdict as i32,
         level: loaded.case.level().as_str_name().to_owned(),
+        spec: loaded.case.spec.clone(),
         ..CaseResult::default()
     }
 }
 
-fn totals(results: &[CaseResult], list_faults: &[ListFault]) -> Totals {
+/// Counts results; faults of the known-failure list count as failures.
+pub fn totals(results: &[CaseResult], list_faults: &[ListFault]) -> Totals {
     let mut totals = Totals { failed: list_faults.len() as u32, ..Totals::default() };
     for result in results {
         match (result.outcome(), result.verdict()) {
@@ -656,6 +697,13 @@ mod tests {
         assert!(!blocked(&[], &["ws", "stdio"]));
         assert!(blocked(&[], &["!stream"]));
         assert!(!blocked(&[], &["!message"]));
+    }
+
+    #[test]
+    fn the_progress_line_fits() {
+        assert_eq!(progress(5, 10, 0, "a/b"), "━━━━━━━━━━────────── 5/10 a/b");
+        let line = progress(10, 10, 3, &"long/".repeat(40));
+        assert!(line.contains("10/10 3 failing long/") && line.chars().count() == 79, "{line}");
     }
 
     #[test]

@@ -102,6 +102,9 @@ struct CursorInfo {
     columns: usize,
 }
 
+/// How the breach is worded that engines never commit and echoes always.
+pub const A_REQUEST_CAME: &str = "a request from the engine";
+
 /// What the autosave events have said so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Autosave {
@@ -289,6 +292,11 @@ impl Session {
         }
     }
 
+    /// True if nothing more is to come for this request.
+    pub fn is_answered(&self, token: Token) -> bool {
+        self.pending[token.0].done
+    }
+
     /// Receives one thing, whatever it is; false if nothing came until the deadline or the transport has ended.
     pub fn poll(&mut self, deadline: Instant) -> bool {
         self.pump(deadline, "").is_ok()
@@ -380,7 +388,7 @@ impl Session {
                 let event = frame.msg("event").expect("it is set").clone();
                 self.take_event(event);
             }
-            Some(_) => self.breach(format!("a request from the engine, id {id}")),
+            Some(_) => self.breach(format!("{A_REQUEST_CAME}, id {id}")),
             None => self.breach(format!("a frame without body, id {id}")),
         }
     }
