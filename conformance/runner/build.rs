@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Everything of the suite that a run reads, one after the other: name, size, bytes.
 fn pack(to: &Path) -> Result<(), Box<dyn Error>> {
     let mut files = vec![PathBuf::from("../../docs/protocol/anchors.md")];
-    for dir in ["../cases", "../fixtures", "../v1", "../requirements"] {
+    for dir in ["../cases", "../host-cases", "../fixtures", "../v1", "../requirements"] {
         println!("cargo::rerun-if-changed={dir}");
         collect(Path::new(dir), &mut files)?;
     }

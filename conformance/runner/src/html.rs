@@ -152,15 +152,15 @@ fn implementation(out: &mut String, index: usize, report: &Report, profiles: &Pr
     out.push_str("</section>\n");
 }
 
-/// A profile: its suites, and in them the cases that need words and the names of the others.
+/// A profile; the link from the matrix leads inside, because that is what opens it. Its suites, and in them the cases that need words and the names of the others.
 fn group(out: &mut String, id: &str, name: &str, report: &Report, results: &[&CaseResult]) {
     let score = Score::of(results.iter().copied());
     let _ = writeln!(
         out,
-        "<details class=\"group\" id=\"{}\"><summary><b>{}</b> {}</summary>",
-        escape(id),
+        "<details class=\"group\"><summary><b>{}</b> {}</summary><div id=\"{}\"></div>",
         escape(name),
-        summary(&score)
+        summary(&score),
+        escape(id)
     );
     let mut suites: BTreeMap<&str, Vec<&CaseResult>> = BTreeMap::new();
     for result in results {
@@ -241,7 +241,7 @@ fn case(out: &mut String, report: &Report, result: &CaseResult, open: bool) {
         out.push_str("<h4>Last frames: → to the engine, ← from it</h4>\n<pre class=\"frames\">");
         for line in &result.frames {
             let class = if line.starts_with('→') { "send" } else { "receive" };
-            let _ = writeln!(out, "<span class=\"{class}\">{}</span>", escape(line));
+            let _ = write!(out, "<span class=\"{class}\">{}</span>", escape(line));
         }
         out.push_str("</pre>\n");
     }
@@ -328,7 +328,7 @@ summary { cursor: pointer; padding: .2rem 0 } summary span { margin-left: .6rem 
 .suite { margin-left: .8rem }
 .passed { columns: 18rem; font: 13px/1.6 ui-monospace, monospace; color: var(--dim); padding-left: 1.2rem; list-style: "✓ " }
 pre { background: var(--box); padding: .6rem .8rem; border-radius: 6px; overflow-x: auto; font: 13px/1.5 ui-monospace, monospace; margin: .4rem 0 }
-.frames span { display: block } .send { color: var(--dim) } .receive { font-weight: 600 }
+.frames { white-space: pre-wrap; overflow-wrap: anywhere } .frames span { display: block; padding-left: 1.5em; text-indent: -1.5em } .send { color: var(--dim) } .receive { color: inherit }
 </style>
 </head>
 <body>

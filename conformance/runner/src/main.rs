@@ -1,6 +1,6 @@
 //! `conformance`: the command line around the runner.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use lix_engine_conformance::case::schema::case::Level;
 use lix_engine_conformance::case::{self, Loaded};
 use lix_engine_conformance::compare::{self, Profiles};
 use lix_engine_conformance::coverage::Coverage;
-use lix_engine_conformance::implementation::{self, Config};
+use lix_engine_conformance::host::{self, case::HostCases};
+use lix_engine_conformance::implementation::{self, Config, Mode};
 use lix_engine_conformance::known::KnownFailures;
 use lix_engine_conformance::requirements::{self, RequiredSet};
 use lix_engine_conformance::run::{self, Finished, Options, Refused};
@@ -30,8 +31,10 @@ conformance diff BEFORE AFTER                        what changed between two re
 conformance table FILE…                              the matrix of implementations and profiles, as Markdown
 conformance requirements [--write | --release DATE]  check the required set, or write it, or freeze it
 conformance fmt [--check]                            format the case files
+conformance relay HOST:PORT                          standard input and output to a port: an engine to start, for hosts
 
-IMPL is a file impl.json, or 'stdio:COMMAND ARGS', tcp://HOST:PORT, ws://HOST:PORT/PATH, browser:PACKAGE-DIR.
+IMPL is a file impl.json, or 'stdio:COMMAND ARGS', tcp://HOST:PORT, ws://HOST:PORT/PATH, browser:PACKAGE-DIR,
+or 'host-stdio:COMMAND ARGS' for the adapter of a host library (host-adapters.md).
 PATTERN matches case ids: * inside one part, ** over several; values/** or values/text/nul.
 The cases are those of conformance/cases in this directory or above it, otherwise the program's own (--embedded).
 
@@ -103,6 +106,7 @@ fn try_main() -> Result<u8, String> {
     }
     let mut args = parse(words)?;
     match command.as_str() {
+        "relay" => return relay(&args),
         "merge" => return merge(&args),
         "diff" => return diff(&args),
         "run" | "list" | "coverage" | "fmt" | "report" | "table" | "requirements" => {}
@@ -122,7 +126,11 @@ fn try_main() -> Result<u8, String> {
     let all = case::load_all(suite.cases())?;
     match command.as_str() {
         "coverage" => return coverage(&suite, &args, &all),
-        "requirements" => return requirements(&suite, &args, &all),
+        "requirements" => {
+            let mut every = all;
+            every.extend(host::case::load_all(&suite)?.loaded);
+            return requirements(&suite, &args, &every);
+        }
         _ => {}
     }
     args.options.run.extend(args.words.iter().map(|word| pattern(word)));
@@ -132,7 +140,8 @@ fn try_main() -> Result<u8, String> {
         proto::enum_number("Capability", capability)?;
     }
     if command == "list" || args.list {
-        let selected = run::select(&all, &args.options);
+        let mut selected = run::select(&all, &args.options);
+        selected.extend(run::select(&host::case::load_all(&suite)?.loaded, &args.options));
         for loaded in &selected {
             println!("{}", loaded.id);
         }
@@ -145,10 +154,17 @@ fn try_main() -> Result<u8, String> {
     args.options.jobs = args.jobs.or(config.jobs).unwrap_or_else(|| {
         std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(4)
     });
-    execute(&config, &suite, &args, &all)
+    let hosts = host::case::load_all(&suite)?;
+    execute(&config, &suite, &args, &all, &hosts)
 }
 
-fn execute(config: &Config, suite: &Suite, args: &Args, all: &[Loaded]) -> Result<u8, String> {
+fn execute(
+    config: &Config,
+    suite: &Suite,
+    args: &Args,
+    all: &[Loaded],
+    hosts: &HostCases,
+) -> Result<u8, String> {
     let known_path = args.known.clone().or_else(|| config.known_failures.clone());
     let known_text = match &known_path {
         Some(path) => {
@@ -176,7 +192,14 @@ fn execute(config: &Config, suite: &Suite, args: &Args, all: &[Loaded]) -> Resul
         return Ok(code);
     }
 
-    let finished = match run::run(config, &args.options, all, &known) {
+    let outcome = match config.mode {
+        Mode::Engine => run::run(config, &args.options, all, &known),
+        Mode::Host if args.options.bless => {
+            return Err("--bless is for cases about engines".to_owned());
+        }
+        Mode::Host => host::run(config, &args.options, hosts, &known),
+    };
+    let finished = match outcome {
         Ok(finished) => finished,
         Err(refused) => return refusal(&refused),
     };
@@ -368,7 +391,9 @@ fn diff(args: &Args) -> Result<u8, String> {
 }
 
 fn coverage(suite: &Suite, args: &Args, all: &[Loaded]) -> Result<u8, String> {
-    let cases = all.iter().map(|loaded| (loaded.id.as_str(), loaded.case.spec.as_slice()));
+    let hosts = host::case::load_all(suite)?;
+    let every = all.iter().chain(&hosts.loaded);
+    let cases = every.map(|loaded| (loaded.id.as_str(), loaded.case.spec.as_slice()));
     let coverage = Coverage::of(&suite.anchors()?, cases)?;
     print!("{}", coverage.human(args.all));
     save(args.json.as_deref(), coverage.json())?;
@@ -407,6 +432,39 @@ fn requirements(suite: &Suite, args: &Args, all: &[Loaded]) -> Result<u8, String
     Ok(u8::from(!faults.is_empty()))
 }
 
+/// Standard input and output to an address and back: how a host that starts its engine as a process reaches the runner.
+fn relay(args: &Args) -> Result<u8, String> {
+    let [address] = &args.words[..] else {
+        return Err("relay takes one address".to_owned());
+    };
+    let complain = |error: std::io::Error| format!("{address}: {error}");
+    let socket = std::net::TcpStream::connect(address).map_err(complain)?;
+    socket.set_nodelay(true).map_err(complain)?;
+    let mut to = socket.try_clone().map_err(complain)?;
+    std::thread::spawn(move || {
+        let mut stdin = std::io::stdin().lock();
+        // Either end may go first; what is left to do is to pass the end on.
+        let _ = copy(&mut stdin, &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Write);
+    });
+    let mut from = socket;
+    let _ = copy(&mut from, &mut std::io::stdout().lock());
+    Ok(0)
+}
+
+fn copy(from: &mut impl Read, to: &mut impl Write) -> std::io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(()),
+            n => {
+                to.write_all(&buffer[..n])?;
+                to.flush()?;
+            }
+        }
+    }
+}
+
 /// Where the cases are: as said, or around here, or in the program.
 fn suite(args: &Args) -> Result<Suite, String> {
     match (&args.cases, args.embedded) {
@@ -424,9 +482,13 @@ fn format(suite: &Suite, check: bool) -> Result<u8, String> {
     if !suite.is_a_folder() {
         return Err("the program's own cases cannot be formatted; say --cases DIR".to_owned());
     }
-    let root = suite.cases();
-    let files =
-        suite::find(root, "json").map_err(|error| format!("{}: {error}", root.display()))?;
+    let mut files = Vec::new();
+    for root in [suite.cases(), &suite.host_cases()] {
+        if root.is_dir() {
+            let found = suite::find(root, "json");
+            files.extend(found.map_err(|error| format!("{}: {error}", root.display()))?);
+        }
+    }
     let mut unformatted = 0;
     for file in files {
         let complain = |why: String| format!("{}: {why}", file.display());

@@ -104,6 +104,26 @@ pub struct Played {
     pub blessings: Vec<Blessing>,
 }
 
+impl Played {
+    /// A pass in which nothing happened.
+    pub fn nothing() -> Played {
+        Played {
+            ending: Ending::Pass,
+            step: String::new(),
+            lines: Vec::new(),
+            error: None,
+            stderr: String::new(),
+            excerpt: Vec::new(),
+            breaches: Vec::new(),
+            own_breaches: Vec::new(),
+            duration: Duration::ZERO,
+            real_time: false,
+            stored: false,
+            blessings: Vec::new(),
+        }
+    }
+}
+
 /// A member of a step whose expectation would be replaced.
 #[derive(Clone, Debug)]
 pub struct Blessing {
@@ -212,19 +232,10 @@ pub fn play(setting: &Setting, target: &mut dyn Target, loaded: &Loaded, bless: 
     };
 
     let mut played = Played {
-        ending: Ending::Pass,
-        step: String::new(),
-        lines: Vec::new(),
-        error: None,
-        stderr: String::new(),
-        excerpt: Vec::new(),
-        breaches: Vec::new(),
-        own_breaches: Vec::new(),
-        duration: Duration::ZERO,
         real_time: case::uses(&loaded.case.steps, &|step| step.advance_ms.is_some())
             && !setting.facts.has("MANUAL_CLOCK"),
-        stored: false,
         blessings: std::mem::take(&mut player.blessings),
+        ..Played::nothing()
     };
     if let Err(trouble) = result {
         played.step = player.at.clone();

@@ -370,7 +370,7 @@ fn play_all(
 }
 
 /// One line of a terminal of 80 columns.
-fn progress(done: usize, total: usize, failed: usize, id: &str) -> String {
+pub(crate) fn progress(done: usize, total: usize, failed: usize, id: &str) -> String {
     const WIDTH: usize = 20;
     let filled = done * WIDTH / total.max(1);
     let bar = "━".repeat(filled) + &"─".repeat(WIDTH - filled);
@@ -382,7 +382,7 @@ fn progress(done: usize, total: usize, failed: usize, id: &str) -> String {
     line.chars().take(79).collect()
 }
 
-fn fault_of_ours(panic: &Box<dyn std::any::Any + Send>) -> Played {
+pub(crate) fn fault_of_ours(panic: &Box<dyn std::any::Any + Send>) -> Played {
     let what = panic
         .downcast_ref::<String>()
         .map(String::as_str)
@@ -390,17 +390,9 @@ fn fault_of_ours(panic: &Box<dyn std::any::Any + Send>) -> Played {
         .unwrap_or("a panic without message");
     Played {
         ending: Ending::Fail,
-        step: String::new(),
         lines: vec![format!("the runner panicked: {what}")],
-        error: None,
-        stderr: String::new(),
-        excerpt: Vec::new(),
-        breaches: Vec::new(),
         own_breaches: vec![format!("the runner panicked: {what}")],
-        duration: Duration::ZERO,
-        real_time: false,
-        stored: false,
-        blessings: Vec::new(),
+        ..Played::nothing()
     }
 }
 
@@ -451,7 +443,7 @@ fn obstacle(
     None
 }
 
-fn judged(
+pub(crate) fn judged(
     loaded: &Loaded,
     played: &Played,
     known: &KnownFailures,
@@ -499,7 +491,7 @@ fn judged(
     result
 }
 
-fn check_result(id: &str, breaches: &[String], known: &KnownFailures) -> CaseResult {
+pub(crate) fn check_result(id: &str, breaches: &[String], known: &KnownFailures) -> CaseResult {
     let entry = known.entry(id);
     let (outcome, observed) = if breaches.is_empty() {
         (Outcome::Pass, Observed::Pass)
@@ -531,7 +523,7 @@ fn check_result(id: &str, breaches: &[String], known: &KnownFailures) -> CaseRes
     }
 }
 
-fn result_of(loaded: &Loaded, outcome: Outcome, verdict: Verdict) -> CaseResult {
+pub(crate) fn result_of(loaded: &Loaded, outcome: Outcome, verdict: Verdict) -> CaseResult {
     CaseResult {
         id: loaded.id.clone(),
         outcome: outcome as i32,

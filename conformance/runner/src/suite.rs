@@ -38,6 +38,16 @@ impl Suite {
         &self.cases
     }
 
+    /// The folder of the cases for hosts.
+    pub fn host_cases(&self) -> PathBuf {
+        let own = self.cases.join("../host-cases");
+        if !self.is_a_folder() || own.is_dir() {
+            own
+        } else {
+            Suite::embedded().cases.join("../host-cases")
+        }
+    }
+
     /// `conformance/v1/NAME`; the program's own copy if the folder has none.
     pub fn schema_file(&self, name: &str) -> Result<String, String> {
         self.file(&Path::new("v1").join(name))
