@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use crate::case::schema::{CaseResult, Outcome, Report, Verdict};
 use crate::compare::{Profiles, Score, in_profile, says};
+use crate::report::quoted;
 use crate::run::{HARNESS, WIRE};
 
 /// The page for these reports.
@@ -255,8 +256,8 @@ fn case(out: &mut String, report: &Report, result: &CaseResult, open: bool) {
     if ran && ![WIRE, HARNESS].contains(&result.id.as_str()) {
         let _ = writeln!(
             out,
-            "<p>Again: <code>conformance run --impl '{}' '{}'</code></p>",
-            escape(&report.spec),
+            "<p>Again: <code>conformance run --impl {} '{}'</code></p>",
+            escape(&if report.mode == "pair" { report.spec.clone() } else { quoted(&report.spec) }),
             escape(&result.id)
         );
     }
@@ -382,7 +383,7 @@ mod tests {
             "<span class=\"send\">→ {&quot;id&quot;:1}</span>",
             "&lt;/pre&gt;",
             "<li>one</li>",
-            "conformance run --impl 'stdio:./mine'",
+            "conformance run --impl stdio:./mine 'values/two'",
         ] {
             assert!(page.contains(part), "{part} is not in {page}");
         }

@@ -18,6 +18,7 @@ pub mod implementation;
 pub mod known;
 pub mod play;
 pub mod proto;
+pub mod proxy;
 pub mod report;
 pub mod request;
 pub mod requirements;

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lix_engine_conformance::case::schema::Report;
 use lix_engine_conformance::case::schema::case::Level;
@@ -16,7 +16,9 @@ use lix_engine_conformance::known::KnownFailures;
 use lix_engine_conformance::requirements::{self, RequiredSet};
 use lix_engine_conformance::run::{self, Finished, Options, Refused};
 use lix_engine_conformance::suite::{self, Suite};
-use lix_engine_conformance::{edit, html, proto, report};
+use lix_engine_conformance::trace::{Recorder, TraceFile};
+use lix_engine_conformance::transport::{self, Listener};
+use lix_engine_conformance::{edit, html, play, proto, proxy::Proxy, report};
 
 const HELP: &str = "\
 Drives an engine that speaks lix.engine.v1 through the case files and says where it breaks the contract.
@@ -31,10 +33,13 @@ conformance diff BEFORE AFTER                        what changed between two re
 conformance table FILE…                              the matrix of implementations and profiles, as Markdown
 conformance requirements [--write | --release DATE]  check the required set, or write it, or freeze it
 conformance fmt [--check]                            format the case files
+conformance proxy --impl ENGINE [--listen HOST:PORT] [--sessions N] [--trace FILE]
+                                                     stand between any host and an engine, and say who breaks what
 conformance relay HOST:PORT                          standard input and output to a port: an engine to start, for hosts
 
 IMPL is a file impl.json, or 'stdio:COMMAND ARGS', tcp://HOST:PORT, ws://HOST:PORT/PATH, browser:PACKAGE-DIR,
-or 'host-stdio:COMMAND ARGS' for the adapter of a host library (host-adapters.md).
+or 'host-stdio:COMMAND ARGS' for the adapter of a host library (host-adapters.md); with --engine IMPL the host and that
+engine are tested together.
 PATTERN matches case ids: * inside one part, ** over several; values/** or values/text/nul.
 The cases are those of conformance/cases in this directory or above it, otherwise the program's own (--embedded).
 
@@ -74,6 +79,9 @@ struct Args {
     json: Option<PathBuf>,
     jobs: Option<usize>,
     html: Option<PathBuf>,
+    engine: Option<String>,
+    listen: Option<String>,
+    sessions: Option<u64>,
     form: Form,
     list: bool,
     update_known: bool,
@@ -107,6 +115,7 @@ fn try_main() -> Result<u8, String> {
     let mut args = parse(words)?;
     match command.as_str() {
         "relay" => return relay(&args),
+        "proxy" => return proxy(&args),
         "merge" => return merge(&args),
         "diff" => return diff(&args),
         "run" | "list" | "coverage" | "fmt" | "report" | "table" | "requirements" => {}
@@ -151,6 +160,9 @@ fn try_main() -> Result<u8, String> {
     let spec =
         args.implementation.clone().ok_or_else(|| "--impl is missing; see --help".to_owned())?;
     let config = implementation::resolve(&spec)?;
+    if args.engine.is_some() && config.mode != Mode::Host {
+        return Err("--engine makes a pair: --impl then names the host (host-stdio:…)".to_owned());
+    }
     args.options.jobs = args.jobs.or(config.jobs).unwrap_or_else(|| {
         std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(4)
     });
@@ -197,7 +209,10 @@ fn execute(
         Mode::Host if args.options.bless => {
             return Err("--bless is for cases about engines".to_owned());
         }
-        Mode::Host => host::run(config, &args.options, hosts, &known),
+        Mode::Host => {
+            let engine = args.engine.as_deref().map(implementation::resolve).transpose()?;
+            host::run(config, engine.as_ref(), &args.options, hosts, &known)
+        }
     };
     let finished = match outcome {
         Ok(finished) => finished,
@@ -432,6 +447,59 @@ fn requirements(suite: &Suite, args: &Args, all: &[Loaded]) -> Result<u8, String
     Ok(u8::from(!faults.is_empty()))
 }
 
+/// Stands between any host and an engine, and says after each session who broke which rule.
+fn proxy(args: &Args) -> Result<u8, String> {
+    let spec = args.implementation.as_deref().ok_or("--impl is missing; see --help")?;
+    let config = implementation::resolve(spec)?;
+    if config.mode == Mode::Host {
+        return Err("the proxy's --impl is the engine; the host connects by itself".to_owned());
+    }
+    let mut target = transport::target(&config)?;
+    if let Err(why) = play::probe(&mut *target, config.start_timeout) {
+        eprintln!("conformance: {}: {why}", config.name);
+        return Ok(NOT_STARTED);
+    }
+    let trace = args.options.trace.as_deref().map(TraceFile::create).transpose()?;
+    let mut listener = Listener::bind(args.listen.as_deref().unwrap_or("127.0.0.1:0"))?;
+    eprintln!("listening on ws://{0} and tcp://{0}", listener.address());
+    let (mut served, mut broken) = (0, false);
+    while args.sessions.is_none_or(|most| served < most) {
+        let Some((link, spoken)) = listener.accept(Instant::now() + Duration::from_secs(1))? else {
+            continue;
+        };
+        served += 1;
+        let recorder = Recorder::new(&format!("session {served}"), trace.clone());
+        let deadline = Instant::now() + config.start_timeout;
+        let mut proxy = match Proxy::open(link, &mut *target, recorder, deadline) {
+            Ok(proxy) => proxy,
+            Err(why) => {
+                println!("session {served}: the engine: {why}");
+                broken = true;
+                continue;
+            }
+        };
+        while proxy.host_ended.is_none() && !proxy.session.has_ended() {
+            proxy.pump();
+        }
+        let owed = proxy.session.unanswered().len();
+        proxy.finish(Duration::from_secs(2));
+        println!(
+            "session {served} ({}): {owed} requests were left without an answer",
+            spoken.name()
+        );
+        for (who, breaches) in
+            [("host", &proxy.legal.breaches), ("engine", &proxy.session.breaches)]
+        {
+            broken |= !breaches.is_empty();
+            breaches.iter().for_each(|breach| println!("  the {who}: {breach}"));
+            if breaches.is_empty() {
+                println!("  the {who} keeps the rules");
+            }
+        }
+    }
+    Ok(u8::from(broken))
+}
+
 /// Standard input and output to an address and back: how a host that starts its engine as a process reaches the runner.
 fn relay(args: &Args) -> Result<u8, String> {
     let [address] = &args.words[..] else {
@@ -553,6 +621,9 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Args, String> {
             attached.clone().or_else(|| words.next()).ok_or_else(|| format!("{flag} needs a value"))
         };
         match flag.as_str() {
+            "--engine" => args.engine = Some(value()?),
+            "--listen" => args.listen = Some(value()?),
+            "--sessions" => args.sessions = Some(number(&value()?)?),
             "--impl" => args.implementation = Some(value()?),
             "--profile" => args.profiles.extend(value()?.split(',').map(str::to_owned)),
             "--run" => args.options.run.push(pattern(&value()?)),

@@ -280,13 +280,14 @@ fn failure(out: &mut String, report: &Report, result: &CaseResult) {
         let _ = writeln!(
             out,
             "    again: conformance run --impl {} '{}'",
-            quoted(&report.spec),
+            if report.mode == "pair" { report.spec.clone() } else { quoted(&report.spec) },
             result.id
         );
     }
 }
 
-fn quoted(spec: &str) -> String {
+/// As a shell wants it.
+pub fn quoted(spec: &str) -> String {
     if spec.contains(' ') { format!("'{spec}'") } else { spec.to_owned() }
 }
 

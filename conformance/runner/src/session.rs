@@ -29,6 +29,8 @@ pub struct Session {
     pub recorder: Recorder,
     /// What the bridge saw since the step began.
     pub facts: serde_json::Map<String, serde_json::Value>,
+    /// Whatever arrives, for whoever passes it on; `None` where nobody does.
+    pub tap: Option<Vec<Message>>,
     /// Messages sent since the step began.
     pub messages_sent: u64,
     /// Messages received since the step began.
@@ -129,6 +131,7 @@ impl Session {
             own_breaches: Vec::new(),
             recorder,
             facts: serde_json::Map::new(),
+            tap: None,
             messages_sent: 0,
             messages_received: 0,
             pending: Vec::new(),
@@ -237,6 +240,15 @@ impl Session {
         }))
     }
 
+    /// Sends what somebody else wrote and judges: it counts as legal, and is not the runner's.
+    pub fn pass_on(&mut self, message: &Message, awaited: Option<u32>) -> Result<(), String> {
+        let token = self.send_message(message, SendOptions::default(), false, awaited)?;
+        if let Some(token) = token {
+            self.pending[token.0].legal = true;
+        }
+        Ok(())
+    }
+
     /// The id a request was sent with.
     pub fn id(&self, token: Token) -> u32 {
         self.pending[token.0].id
@@ -292,6 +304,15 @@ impl Session {
         }
     }
 
+    /// Requests that wait for their answers, oldest first: id and call.
+    pub fn unanswered(&self) -> Vec<(u32, String)> {
+        let call = |pending: &Pending| {
+            pending.request.as_ref().and_then(|request| request.which("call")).unwrap_or_default()
+        };
+        let open = self.pending.iter().filter(|pending| !pending.done);
+        open.map(|pending| (pending.id, call(pending))).collect()
+    }
+
     /// True if nothing more is to come for this request.
     pub fn is_answered(&self, token: Token) -> bool {
         self.pending[token.0].done
@@ -339,6 +360,9 @@ impl Session {
             Some(Incoming::Message(message)) => {
                 self.messages_received += 1;
                 self.recorder.note(Direction::Receive, &message);
+                if let Some(tap) = &mut self.tap {
+                    tap.push(message.clone());
+                }
                 self.take_message(message);
                 Ok(())
             }

@@ -4,16 +4,21 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lix_engine_conformance::case::schema::{CaseResult, Outcome, Verdict};
-use lix_engine_conformance::host::{self, ADAPTER, case};
+use lix_engine_conformance::host::{self, ADAPTER, HOST, case};
 use lix_engine_conformance::implementation;
 use lix_engine_conformance::known::KnownFailures;
 use lix_engine_conformance::run::{Finished, HARNESS, Options, Refused, WIRE};
 use lix_engine_conformance::suite::Suite;
 
 const FAKE: &str = env!("CARGO_BIN_EXE_fake-host");
+const ENGINE: &str = env!("CARGO_BIN_EXE_fake-engine");
 const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/host/cases");
 
 fn try_run(mode: &str, pattern: &str) -> Result<Finished, Refused> {
+    try_pair(mode, None, pattern)
+}
+
+fn try_pair(mode: &str, engine: Option<&str>, pattern: &str) -> Result<Finished, Refused> {
     let mut config = implementation::resolve(&format!("host-stdio:{FAKE} {mode}")).unwrap();
     config.start_timeout = Duration::from_millis(700);
     let options = Options {
@@ -22,8 +27,10 @@ fn try_run(mode: &str, pattern: &str) -> Result<Finished, Refused> {
         ..Options::default()
     };
     let all = case::load_all(&Suite::at(Path::new(CASES))).unwrap();
+    let engine =
+        engine.map(|mode| implementation::resolve(&format!("stdio:{ENGINE} {mode}")).unwrap());
     let started = Instant::now();
-    let result = host::run(&config, &options, &all, &KnownFailures::default());
+    let result = host::run(&config, engine.as_ref(), &options, &all, &KnownFailures::default());
     assert!(started.elapsed() < Duration::from_secs(9), "{mode} took {:?}", started.elapsed());
     result
 }
@@ -116,5 +123,45 @@ fn what_is_no_adapter_is_not_run() {
             Err(other) => panic!("{mode}: {other:?}"),
             Ok(_) => panic!("{mode} ran"),
         }
+    }
+}
+
+#[test]
+fn a_pair_is_told_who_is_wrong() {
+    for (host_mode, engine_mode, outcome, expected, [host_frames, engine_frames]) in [
+        ("good", "good", Outcome::Pass, "", [true, true]),
+        ("wrong-value", "good", Outcome::Fail, "that is right, so the host is wrong", [true, true]),
+        ("changes-sql", "good", Outcome::Fail, "the host is wrong", [true, true]),
+        ("good", "wrong-row", Outcome::Fail, "so the engine is wrong", [true, true]),
+        (
+            "good",
+            "never",
+            Outcome::Timeout,
+            "request 2 (exec): it is the engine's turn",
+            [true, true],
+        ),
+        ("never", "good", Outcome::Timeout, "it is the host's turn", [true, true]),
+        ("dies", "good", Outcome::Crash, "the adapter is gone: exit status 7", [true, true]),
+        ("good", "other-id", Outcome::Timeout, "it is the engine's turn", [true, false]),
+        ("good", "wide", Outcome::Fail, "", [true, false]),
+        ("exec-first", "good", Outcome::Pass, "", [false, true]),
+    ] {
+        let pair = format!("{host_mode} with {engine_mode}");
+        let finished = try_pair(host_mode, Some(engine_mode), "pair/smoke/one")
+            .unwrap_or_else(|refused| panic!("{pair}: {refused:?}"));
+        let green = |id: &str| result(&finished, id).verdict() == Verdict::Green;
+        let case = result(&finished, "pair/smoke/one");
+        assert!(case.message.contains(expected), "{pair}: {}", case.message);
+        assert!(
+            case.outcome() == outcome || !host_frames || !engine_frames,
+            "{pair}: {}",
+            case.message
+        );
+        let notes = [HOST, WIRE].map(|id| result(&finished, id).message.clone());
+        assert_eq!([green(HOST), green(WIRE)], [host_frames, engine_frames], "{pair}: {notes:?}");
+    }
+    match try_pair("good", Some("exit-at-once"), "pair/**") {
+        Err(Refused::NotStarted(why)) => assert!(why.contains("cannot find the database"), "{why}"),
+        _ => panic!("an engine that does not start is not run"),
     }
 }

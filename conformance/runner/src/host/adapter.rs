@@ -95,6 +95,10 @@ impl Adapter {
     fn hello(&mut self, deadline: Instant) -> Result<Hello, String> {
         let id = self.command("hello", json!({ "protocol": 1 }));
         loop {
+            self.drain();
+            if let Some(breach) = self.breaches.first() {
+                return Err(breach.clone());
+            }
             if let Some(report) = self.take(id) {
                 let Some(hello) = report.get("hello") else {
                     return Err(format!("the first report is no hello: {report}"));
@@ -116,9 +120,6 @@ impl Adapter {
                     }
                 }
                 return Ok(Hello { name: text("name"), version: text("version"), features });
-            }
-            if let Some(breach) = self.breaches.first() {
-                return Err(breach.clone());
             }
             if let Some(end) = &self.end {
                 return Err(end.clone());

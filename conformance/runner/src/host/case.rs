@@ -13,7 +13,7 @@ use crate::case::schema::case::Level;
 use crate::proto;
 use crate::suite::{self, Suite};
 
-/// A file below `conformance/host-cases`.
+/// A file below `conformance/host-cases`; those below `pair` are for a host together with an engine.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HostSuite {
@@ -217,7 +217,8 @@ fn load(root: &Path, file: &Path) -> Result<HostSuite, Vec<String>> {
     let text = suite::read_text(file).map_err(|error| vec![error])?;
     let found: HostSuite = serde_json::from_str(&text).map_err(|error| vec![error.to_string()])?;
     let name = file.strip_prefix(root).unwrap_or(file).with_extension("");
-    let expected = format!("host/{}", name.to_string_lossy().replace('\\', "/"));
+    let name = name.to_string_lossy().replace('\\', "/");
+    let expected = if name.starts_with(PAIR) { name } else { format!("host/{name}") };
     let mut faults = Vec::new();
     if found.suite != expected {
         faults.push(format!("the suite is named {:?}, its file {expected:?}", found.suite));
@@ -226,6 +227,9 @@ fn load(root: &Path, file: &Path) -> Result<HostSuite, Vec<String>> {
     for case in &found.cases {
         if !names.insert(&case.name) {
             faults.push(format!("two cases are named {:?}", case.name));
+        }
+        if found.suite.starts_with(PAIR) && case.is_scripted() {
+            faults.push(format!("{}: a pair has an engine of its own", case.name));
         }
         faults.extend(check(case).into_iter().map(|fault| format!("{}: {fault}", case.name)));
     }
@@ -313,6 +317,18 @@ fn check(case: &HostCase) -> Vec<String> {
     }
     faults
 }
+
+impl HostCase {
+    fn is_scripted(&self) -> bool {
+        let setup = &self.engine;
+        setup.capabilities.is_some()
+            || !setup.limits.is_empty()
+            || self.steps.iter().any(|step| !step.engine.is_empty())
+    }
+}
+
+/// What ids of cases begin with that are played by a host and an engine together.
+pub const PAIR: &str = "pair/";
 
 impl HostStep {
     /// The commands it has.

@@ -15,8 +15,9 @@ use crate::host::legal::Legality;
 use crate::host::script;
 use crate::play::{Ending, Played};
 use crate::proto::Fields as _;
+use crate::proxy::Proxy;
 use crate::trace::{Direction, Recorder, TraceFile, shorten};
-use crate::transport::{How, Incoming, Link, Listener, SendOptions};
+use crate::transport::{How, Incoming, Link, Listener, SendOptions, Target};
 use crate::value::unhex;
 use crate::wire::Message;
 
@@ -26,15 +27,21 @@ pub struct HostPlayed {
     pub played: Played,
     /// What the adapter did wrong.
     pub adapter: Vec<String>,
+    /// What the engine of a pair did wrong.
+    pub engine: Vec<String>,
     /// The adapter has to be started anew.
     pub spoiled: bool,
 }
 
-/// Plays a case. `relay` is a program that hands its stdin and stdout to an address, for hosts that start engines.
+/// The engine of a pair.
+pub type Engine<'a> = Option<&'a mut (dyn Target + 'static)>;
+
+/// Plays a case, with a scripted engine or a real one. `relay` is a program that hands its stdin and stdout to an address, for hosts that start engines.
 pub fn play(
     case: &HostCase,
     id: &str,
     adapter: &mut Adapter,
+    engine: Engine<'_>,
     relay: &str,
     trace: Option<TraceFile>,
     timeout: Duration,
@@ -49,7 +56,8 @@ pub fn play(
     let listener = Listener::bind("127.0.0.1:0");
     let mut recorder = Some(Recorder::new(id, trace));
     let mut played = Played::nothing();
-    let mut breaches = Vec::new();
+    let (mut breaches, mut engine_breaches) = (Vec::new(), Vec::new());
+    let mut said_by_engine = String::new();
     match listener {
         Err(why) => {
             played.own_breaches.push(format!("the runner cannot listen: {why}"));
@@ -59,6 +67,8 @@ pub fn play(
             let mut player = Player {
                 case,
                 adapter,
+                engine,
+                proxy: None,
                 relay,
                 listener,
                 link: None,
@@ -86,14 +96,31 @@ pub fn play(
             }
             played.excerpt = player.recorder.excerpt();
             breaches = std::mem::take(&mut player.legal.breaches);
+            if let Some(mut proxy) = player.proxy.take() {
+                proxy.finish(Duration::from_millis(500));
+                played.excerpt = proxy.session.recorder.excerpt();
+                breaches.append(&mut proxy.legal.breaches);
+                engine_breaches.append(&mut proxy.session.breaches);
+                said_by_engine = proxy.session.link.stderr();
+            }
+            if played.ending != Ending::Pass
+                && let Some(engine) = player.engine
+            {
+                engine.restart();
+            }
         }
     }
     let stderr = adapter.stderr();
-    played.stderr = stderr.get(said..).unwrap_or(&stderr).to_owned();
+    played.stderr = stderr.get(said..).unwrap_or(&stderr).to_owned() + &said_by_engine;
     played.breaches = breaches;
     played.duration = started.elapsed();
     let spoiled = played.ending != Ending::Pass || adapter.end().is_some();
-    HostPlayed { adapter: std::mem::take(&mut adapter.breaches), played, spoiled }
+    HostPlayed {
+        adapter: std::mem::take(&mut adapter.breaches),
+        engine: engine_breaches,
+        played,
+        spoiled,
+    }
 }
 
 enum Trouble {
@@ -131,6 +158,9 @@ impl From<String> for Trouble {
 struct Player<'a> {
     case: &'a HostCase,
     adapter: &'a mut Adapter,
+    /// A pair: the engine, and the session between the two.
+    engine: Engine<'a>,
+    proxy: Option<Proxy>,
     relay: &'a str,
     listener: Listener,
     link: Option<Box<dyn Link>>,
@@ -202,6 +232,7 @@ impl Player<'_> {
             self.accept()?;
         }
         let standard = match verb {
+            _ if self.engine.is_some() => Vec::new(),
             Some("open") => vec![expects("init"), replies()],
             Some("close") if self.is_open && self.ended.is_none() => {
                 vec![expects("close"), replies()]
@@ -275,6 +306,13 @@ impl Player<'_> {
         loop {
             let slice = self.slice();
             if let Some((link, _)) = self.listener.accept(slice).map_err(Trouble::Host)? {
+                if let Some(engine) = &mut self.engine {
+                    let proxy =
+                        Proxy::open(link, &mut **engine, self.recorder.clone(), self.deadline);
+                    self.proxy =
+                        Some(proxy.map_err(|why| Trouble::Gone(format!("the engine: {why}")))?);
+                    return Ok(());
+                }
                 self.link = Some(link);
                 let breaches = std::mem::take(&mut self.legal.breaches);
                 self.legal = Legality::after(breaches);
@@ -463,6 +501,10 @@ impl Player<'_> {
             }
             let slice = self.slice();
             let incoming = match (&mut self.link, &self.ended) {
+                _ if self.proxy.is_some() => {
+                    self.pump();
+                    None
+                }
                 (Some(link), None) => link.receive(slice),
                 _ => {
                     self.adapter.poll(slice);
@@ -497,6 +539,10 @@ impl Player<'_> {
             return Err(Trouble::Adapter(breach.clone()));
         }
         if Instant::now() >= self.deadline {
+            if let Some(proxy) = &self.proxy {
+                let what = format!("the runner waits for {what}; {}", proxy.who_owes());
+                return Err(Trouble::Time(what));
+            }
             let whose = match &self.link {
                 Some(link) => link.unfinished().map(|rest| format!("; {rest}")).unwrap_or_default(),
                 None => String::new(),
@@ -514,8 +560,9 @@ impl Player<'_> {
     }
 
     fn judge(&mut self, step: &HostStep, report: &Json) -> Result<(), Trouble> {
+        let whose = self.whose_fault(step);
         let fail = |what: String| {
-            Err(Trouble::Host(format!("{what}\nthe host reports {}", shown(report))))
+            Err(Trouble::Host(format!("{what}\nthe host reports {}{whose}", shown(report))))
         };
         if report.get("defect").is_some() {
             return fail("the host threw what is no error of its own".to_owned());
@@ -574,6 +621,7 @@ impl Player<'_> {
 
     fn events(&mut self, wanted: &[Map<String, Json>]) -> Result<(), Trouble> {
         while self.adapter.events.len() < wanted.len() {
+            self.pump();
             let slice = self.slice();
             if !self.adapter.poll(slice) {
                 let came = self.adapter.events.len();
@@ -604,6 +652,50 @@ impl Player<'_> {
             Some(breach) => Err(Trouble::Adapter(breach.clone())),
             None => Ok(()),
         }
+    }
+
+    fn pump(&mut self) {
+        if let Some(proxy) = &mut self.proxy {
+            proxy.pump();
+        }
+    }
+
+    /// Which of the two is wrong when a pair does not report what it should. Only said of a single statement, where what
+    /// passed by proves it.
+    fn whose_fault(&self, step: &HostStep) -> String {
+        let exchange = self.proxy.as_ref().and_then(|proxy| proxy.last_exchange.as_ref());
+        let (Some(sql), Some((request, answer)), None) = (&step.exec, exchange, &step.named) else {
+            return String::new();
+        };
+        let mut asked = json!({ "sql": sql });
+        if let Some(params) = &step.params {
+            asked["params"] = params.iter().map(|value| plain(value).unwrap_or_default()).collect();
+        }
+        if script::unlike(&json!({ "exec": asked }), request, "request").is_some() {
+            let sent = shorten(&request.to_string(), 300);
+            return format!(
+                "\nthe host sent {sent}, which is not what it was asked for: the host is wrong"
+            );
+        }
+        let Some(answer) = answer else { return String::new() };
+        let wanted = match (&step.rows, &step.error) {
+            (Some(rows), _) => json!({ "rows": rows }),
+            (_, Some(error)) => {
+                let named = |name: &&String| ["code", "reason"].contains(&name.as_str());
+                let error: Map<String, Json> = error
+                    .iter()
+                    .filter(|(name, _)| named(name))
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect();
+                json!({ "error": error })
+            }
+            _ => return String::new(),
+        };
+        let who = match script::unlike(&wanted, answer, "answer") {
+            None => "that is right, so the host is wrong",
+            Some(_) => "so the engine is wrong",
+        };
+        format!("\nthe engine answered {}: {who}", shorten(&answer.to_string(), 300))
     }
 
     fn link(&mut self) -> Result<&mut Box<dyn Link>, Trouble> {
