@@ -19,6 +19,7 @@ pub mod known;
 pub mod play;
 pub mod proto;
 pub mod proxy;
+pub mod replay;
 pub mod report;
 pub mod request;
 pub mod requirements;

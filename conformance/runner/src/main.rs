@@ -18,7 +18,7 @@ use lix_engine_conformance::run::{self, Finished, Options, Refused};
 use lix_engine_conformance::suite::{self, Suite};
 use lix_engine_conformance::trace::{Recorder, TraceFile};
 use lix_engine_conformance::transport::{self, Listener};
-use lix_engine_conformance::{edit, html, play, proto, proxy::Proxy, report};
+use lix_engine_conformance::{edit, html, play, proto, proxy::Proxy, replay, report};
 
 const HELP: &str = "\
 Drives an engine that speaks lix.engine.v1 through the case files and says where it breaks the contract.
@@ -35,6 +35,7 @@ conformance requirements [--write | --release DATE]  check the required set, or 
 conformance fmt [--check]                            format the case files
 conformance proxy --impl ENGINE [--listen HOST:PORT] [--sessions N] [--trace FILE]
                                                      stand between any host and an engine, and say who breaks what
+conformance replay TRACE --impl ENGINE [PATTERN…]    send the frames of a trace (run --trace) again, compare the answers
 conformance relay HOST:PORT                          standard input and output to a port: an engine to start, for hosts
 
 IMPL is a file impl.json, or 'stdio:COMMAND ARGS', tcp://HOST:PORT, ws://HOST:PORT/PATH, browser:PACKAGE-DIR,
@@ -116,6 +117,7 @@ fn try_main() -> Result<u8, String> {
     match command.as_str() {
         "relay" => return relay(&args),
         "proxy" => return proxy(&args),
+        "replay" => return replay(&args),
         "merge" => return merge(&args),
         "diff" => return diff(&args),
         "run" | "list" | "coverage" | "fmt" | "report" | "table" | "requirements" => {}
@@ -445,6 +447,42 @@ fn requirements(suite: &Suite, args: &Args, all: &[Loaded]) -> Result<u8, String
         faults.len()
     );
     Ok(u8::from(!faults.is_empty()))
+}
+
+/// Plays the sessions of a trace again.
+fn replay(args: &Args) -> Result<u8, String> {
+    let (trace, patterns) =
+        args.words.split_first().ok_or("which trace? name a file that run --trace wrote")?;
+    let recorded = replay::selected(replay::read(Path::new(trace))?, patterns);
+    let spec = args.implementation.as_deref().ok_or("--impl is missing; see --help")?;
+    let config = implementation::resolve(spec)?;
+    if config.mode == Mode::Host {
+        return Err("a trace is played against an engine".to_owned());
+    }
+    let mut target = transport::target(&config)?;
+    if let Err(why) = play::probe(&mut *target, config.start_timeout) {
+        eprintln!("conformance: {}: {why}", config.name);
+        return Ok(NOT_STARTED);
+    }
+    let (mut same, mut different) = (0, 0);
+    for session in &recorded {
+        let replayed = replay::replay(session, &mut *target, args.options.timeout)?;
+        same += usize::from(replayed.differences.is_empty());
+        different += usize::from(!replayed.differences.is_empty());
+        if !replayed.differences.is_empty() {
+            println!("{}", session.case);
+            replayed
+                .differences
+                .iter()
+                .for_each(|what| println!("  {}", what.replace('\n', "\n  ")));
+        }
+    }
+    println!("{same} sessions as recorded, {different} different");
+    Ok(match (same, different) {
+        (0, 0) => NOTHING,
+        (_, 0) => 0,
+        _ => 1,
+    })
 }
 
 /// Stands between any host and an engine, and says after each session who broke which rule.

@@ -41,10 +41,9 @@ impl Suite {
     /// The folder of the cases for hosts.
     pub fn host_cases(&self) -> PathBuf {
         let own = self.cases.join("../host-cases");
-        if !self.is_a_folder() || own.is_dir() {
-            own
-        } else {
-            Suite::embedded().cases.join("../host-cases")
+        match self.is_a_folder() && own.is_dir() {
+            true => own,
+            false => Path::new(EMBEDDED).join("conformance/host-cases"),
         }
     }
 

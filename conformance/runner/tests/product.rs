@@ -208,3 +208,47 @@ fn a_released_set_says_what_counts() {
         out(&faults)
     );
 }
+
+#[test]
+fn a_trace_is_played_again() {
+    let folder = Folder::new("replay");
+    let spec = |mode: &str| format!("stdio:{FAKE} {mode}");
+    let (good, wrong, dead) = (spec("good"), spec("wrong-row"), spec("die"));
+    let ran = folder.run(&[
+        "run",
+        "--impl",
+        &good,
+        "--cases",
+        SMOKE,
+        "--trace",
+        "t.ndjson",
+        "smoke/one",
+        "smoke/error",
+        "smoke/events",
+    ]);
+    assert_eq!(ran.status.code(), Some(0), "{}", err(&ran));
+
+    let same = folder.run(&["replay", "t.ndjson", "--impl", &good]);
+    assert_eq!(
+        (same.status.code(), out(&same).as_str()),
+        (Some(0), "3 sessions as recorded, 0 different\n")
+    );
+    let other = folder.run(&["replay", "t.ndjson", "--impl", &wrong]);
+    assert_eq!(other.status.code(), Some(1));
+    let text = out(&other);
+    assert!(
+        text.contains("smoke/one\n  line ") && text.contains("then") && text.contains("now"),
+        "{text}"
+    );
+    assert!(text.ends_with("2 sessions as recorded, 1 different\n"), "{text}");
+    let gone = folder.run(&["replay", "t.ndjson", "--impl", &dead, "smoke/one"]);
+    assert_eq!(gone.status.code(), Some(1), "{}", out(&gone));
+    assert!(out(&gone).contains("the stream has ended"), "{}", out(&gone));
+
+    assert_eq!(
+        folder.run(&["replay", "t.ndjson", "--impl", &good, "nowhere/**"]).status.code(),
+        Some(5)
+    );
+    assert_eq!(folder.run(&["replay", "nowhere.ndjson", "--impl", &good]).status.code(), Some(2));
+    assert_eq!(folder.run(&["replay", "t.ndjson", "--impl", "stdio:cat"]).status.code(), Some(3));
+}
