@@ -81,7 +81,7 @@ fn what_is_no_engine_is_diagnosed() {
         ("ws://127.0.0.1:9", "does not answer"),
     ] {
         let started = Instant::now();
-        let output = folder.run(&["run", "--impl", spec]);
+        let output = folder.run(&["run", "--impl", spec, "--cases", SMOKE]);
         assert_eq!(output.status.code(), Some(3), "{spec}: {}", err(&output));
         assert!(err(&output).contains(expected), "{spec}: {}", err(&output));
         assert!(started.elapsed() < Duration::from_secs(9), "{spec} takes as long as silence");
@@ -93,7 +93,8 @@ fn the_order_can_be_had_again() {
     let folder = Folder::new("shuffle");
     let spec = format!("stdio:{FAKE} good");
     let run = |more: &[&str]| {
-        let mut args = vec!["run", "--impl", &spec, "--cases", SMOKE, "--shuffle"];
+        let mut args =
+            vec!["run", "--impl", &spec, "--cases", SMOKE, "--skip", "smoke/time", "--shuffle"];
         args.extend(more);
         let output = folder.run(&args);
         assert_eq!(output.status.code(), Some(0), "{}", out(&output));
@@ -251,4 +252,72 @@ fn a_trace_is_played_again() {
     );
     assert_eq!(folder.run(&["replay", "nowhere.ndjson", "--impl", &good]).status.code(), Some(2));
     assert_eq!(folder.run(&["replay", "t.ndjson", "--impl", "stdio:cat"]).status.code(), Some(3));
+}
+
+#[test]
+fn a_broken_case_file_is_named_and_nothing_runs() {
+    let folder = Folder::new("broken");
+    let cases = folder.0.join("cases");
+    std::fs::create_dir_all(&cases).unwrap();
+    let spec = format!("stdio:{FAKE} good");
+    let with = |steps: &str| {
+        let text = format!(
+            "{{\"suite\": \"mine\", \"cases\": [{{\"name\": \"one\", \"steps\": {steps}}}]}}"
+        );
+        std::fs::write(cases.join("mine.json"), text).unwrap();
+        folder.run(&["run", "--impl", &spec, "--cases", "cases"])
+    };
+    let missing = r#"[{"reopen": {"image": {"file": {"path": "gone.bin", "sha256": "00"}}}}]"#;
+    for (steps, expected) in [
+        (r#"[{"exek": "select 1"}]"#, "exek"),
+        (r#"[{"exec": "a", "fetch": {}}]"#, "several verbs"),
+        (r#"[{"exec": "select ?", "params": [{"integer": "1"}]}]"#, "unknown tag \"integer\""),
+        (r#"[{"exec": "select 1", "rows": [[1]]}]"#, "1 is no tagged value"),
+        (missing, "there is no fixture \"gone.bin\""),
+        ("[", "mine.json"),
+    ] {
+        let output = with(steps);
+        assert_eq!(output.status.code(), Some(2), "{steps}: {}", out(&output));
+        let why = err(&output);
+        assert!(why.contains(expected) && why.contains("mine.json"), "{steps}: {why}");
+    }
+}
+
+#[test]
+fn the_proxy_judges_both_sides() {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::process::Stdio;
+
+    for (mode, status, expected) in
+        [("good", 0, "the engine keeps the rules"), ("wide", 1, "the engine: ")]
+    {
+        let mut proxy = Command::new(RUNNER)
+            .args(["proxy", "--sessions", "1", "--impl", &format!("stdio:{FAKE} {mode}")])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(proxy.stderr.take().unwrap()).read_line(&mut said).unwrap();
+        let address = said.trim().rsplit("tcp://").next().unwrap().to_owned();
+        let mut host = Command::new(env!("CARGO_BIN_EXE_fake-host"))
+            .arg("good")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let commands = format!(
+            "{{\"id\":1,\"open\":{{\"tcp\":\"{address}\"}}}}\n{{\"id\":2,\"exec\":{{\"sql\":\"select 1\"}}}}\n{{\"id\":3,\"close\":{{}}}}\n"
+        );
+        host.stdin.take().unwrap().write_all(commands.as_bytes()).unwrap();
+        assert!(host.wait().unwrap().success());
+        let output = proxy.wait_with_output().unwrap();
+        let text = out(&output);
+        assert_eq!(output.status.code(), Some(status), "{mode}: {text}");
+        assert!(
+            text.contains("the host keeps the rules") && text.contains(expected),
+            "{mode}: {text}"
+        );
+        assert!(text.starts_with("session 1 (tcp): 0 requests were left"), "{mode}: {text}");
+    }
 }
