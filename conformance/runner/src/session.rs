@@ -97,6 +97,17 @@ struct Pending {
     before_failure: bool,
 }
 
+impl Pending {
+    fn scope(&self) -> i128 {
+        self.request.as_ref().map_or(0, |request| request.int("scope"))
+    }
+}
+
+/// A request of one scope may have to wait for the transaction of another, which goes on meanwhile.
+fn may_wait(earlier: i128, answered: i128) -> bool {
+    earlier != 0 && answered != 0 && earlier != answered
+}
+
 #[derive(Clone, Copy)]
 struct CursorInfo {
     max_rows: i128,
@@ -557,7 +568,10 @@ impl Session {
         if !overtakes
             && let Some(earlier) =
                 self.pending[self.first_open.min(at)..at].iter().find(|pending| {
-                    !pending.done && pending.legal && !matches!(self.phase, Phase::Failed(_))
+                    !pending.done
+                        && pending.legal
+                        && !may_wait(pending.scope(), self.pending[at].scope())
+                        && !matches!(self.phase, Phase::Failed(_))
                 })
         {
             self.breaches.push(format!(
