@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::case::schema::{CaseResult, Outcome, Report, Verdict};
 use crate::glob;
-use crate::run::{HARNESS, WIRE, totals};
+use crate::run::{CHECKS, WIRE, totals};
 
 /// Profiles by name: the patterns of their cases.
 pub type Profiles = BTreeMap<String, Vec<String>>;
@@ -38,7 +38,7 @@ pub fn merge(shards: &[Report]) -> Result<Report, String> {
             None => {
                 results.insert(result.id.clone(), result.clone());
             }
-            Some(seen) if [WIRE, HARNESS].contains(&result.id.as_str()) => join(seen, result),
+            Some(seen) if CHECKS.contains(&result.id.as_str()) => join(seen, result),
             Some(_) => return Err(format!("{} is in two shards", result.id)),
         }
     }

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use crate::case::schema::{CaseResult, Outcome, Report, Verdict};
 use crate::compare::{Profiles, Score, in_profile, says};
 use crate::report::quoted;
-use crate::run::{HARNESS, WIRE};
+use crate::run::{CHECKS, WIRE};
 
 /// The page for these reports.
 pub fn page(reports: &[Report], profiles: &Profiles) -> String {
@@ -253,7 +253,7 @@ fn case(out: &mut String, report: &Report, result: &CaseResult, open: bool) {
         let _ = writeln!(out, "<p>Rules: {}</p>", rules.join(" "));
     }
     let ran = !matches!(result.outcome(), Outcome::Pass | Outcome::NotApplicable);
-    if ran && ![WIRE, HARNESS].contains(&result.id.as_str()) {
+    if ran && !CHECKS.contains(&result.id.as_str()) {
         let _ = writeln!(
             out,
             "<p>Again: <code>conformance run --impl {} '{}'</code></p>",

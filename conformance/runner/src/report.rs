@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::case::schema::{CaseResult, Outcome, Report, Verdict};
 use crate::case::{from_json, to_json_text};
-use crate::run::{HARNESS, WIRE};
+use crate::run::CHECKS;
 use crate::trace::shorten;
 
 /// The report for people. The last line is `N passed, N failed, N skipped`.
@@ -16,16 +16,24 @@ pub fn human(report: &Report) -> String {
         "" => "unknown version".to_owned(),
         version => format!("version {version}"),
     };
-    let _ = writeln!(
-        out,
-        "{} over {}: {engine}, SQLite {}, {} clock, storage {}, capabilities {}",
-        report.implementation,
-        report.transport,
-        report.sqlite_version,
-        report.clock,
-        report.storage,
-        report.capabilities.join(" ")
-    );
+    let _ = match is_about_a_host(report) {
+        true => writeln!(
+            out,
+            "{}: {engine}, features {}",
+            report.implementation,
+            report.capabilities.join(" ")
+        ),
+        false => writeln!(
+            out,
+            "{} over {}: {engine}, SQLite {}, {} clock, storage {}, capabilities {}",
+            report.implementation,
+            report.transport,
+            report.sqlite_version,
+            report.clock,
+            report.storage,
+            report.capabilities.join(" ")
+        ),
+    };
     if report.shuffle_seed != 0 {
         let _ = writeln!(out, "in the order of --shuffle {}", report.shuffle_seed);
     }
@@ -83,21 +91,20 @@ pub fn human(report: &Report) -> String {
 
     let totals = report.totals.unwrap_or_default();
     let not_run = [Outcome::NotApplicable, Outcome::Skipped];
-    let is_check = |id: &str| [WIRE, HARNESS].contains(&id);
+    let is_check = |id: &str| CHECKS.contains(&id);
     let ran = report
         .results
         .iter()
         .filter(|result| !not_run.contains(&result.outcome()) && !is_check(&result.id))
         .count();
+    let stored = match is_about_a_host(report) {
+        true => String::new(),
+        false => format!("; {} passed on storage {}", totals.stored, report.storage),
+    };
     let _ = writeln!(
         out,
-        "\n{}: {} cases ran in {} ms, {} not applicable; {} passed on storage {}",
-        report.implementation,
-        ran,
-        report.duration_ms,
-        totals.not_applicable,
-        totals.stored,
-        report.storage
+        "\n{}: {ran} cases ran in {} ms, {} not applicable{stored}",
+        report.implementation, report.duration_ms, totals.not_applicable
     );
     let _ = writeln!(
         out,
@@ -241,6 +248,10 @@ pub fn github(report: &Report, cases: Option<&Path>) -> String {
     out
 }
 
+fn is_about_a_host(report: &Report) -> bool {
+    ["host", "pair"].contains(&report.mode.as_str())
+}
+
 fn github_data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
@@ -276,7 +287,7 @@ fn failure(out: &mut String, report: &Report, result: &CaseResult) {
     part("rules broken on the way", &breaches);
     part("last frames", &frames);
     part("stderr", &stderr[stderr.len().saturating_sub(20)..]);
-    if ![WIRE, HARNESS].contains(&result.id.as_str()) {
+    if !CHECKS.contains(&result.id.as_str()) {
         let _ = writeln!(
             out,
             "    again: conformance run --impl {} '{}'",

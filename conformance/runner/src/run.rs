@@ -294,6 +294,8 @@ pub fn today() -> String {
 pub const WIRE: &str = "wire/valid-frames";
 /// The id of the check on what the runner sends.
 pub const HARNESS: &str = "harness/valid-frames";
+/// The results that are no cases.
+pub const CHECKS: [&str; 4] = [WIRE, crate::host::HOST, crate::host::ADAPTER, HARNESS];
 
 fn handshake(config: &Config) -> Result<Facts, Refused> {
     let complain = |why: String| Refused::NotStarted(format!("{}: {why}", config.name));

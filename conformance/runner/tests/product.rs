@@ -321,3 +321,28 @@ fn the_proxy_judges_both_sides() {
         assert!(text.starts_with("session 1 (tcp): 0 requests were left"), "{mode}: {text}");
     }
 }
+
+#[test]
+fn a_host_that_starts_its_engine_is_relayed() {
+    use std::io::{Read as _, Write as _};
+    use std::process::Stdio;
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut relay = Command::new(RUNNER)
+        .args(["relay", &address])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut socket, _) = listener.accept().unwrap();
+    relay.stdin.take().unwrap().write_all(b"from the host").unwrap();
+    let mut heard = String::new();
+    // The end of the host's stream arrives, too: its stdin was dropped.
+    socket.read_to_string(&mut heard).unwrap();
+    assert_eq!(heard, "from the host");
+    socket.write_all(b"from the engine").unwrap();
+    drop(socket);
+    let output = relay.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(0), "from the engine"));
+}

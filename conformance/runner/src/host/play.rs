@@ -80,6 +80,7 @@ pub fn play(
                 labels: BTreeMap::new(),
                 seq: 0,
                 is_open: false,
+                has_left: false,
                 at: String::new(),
                 ended: None,
                 waiting: None,
@@ -175,6 +176,8 @@ struct Player<'a> {
     seq: u64,
     is_open: bool,
     at: String,
+    /// The engine has ended the transport: what the host had on its way reaches nobody.
+    has_left: bool,
     /// How the host ended the transport.
     ended: Option<String>,
     /// The command whose report would say that the host gave up.
@@ -322,7 +325,7 @@ impl Player<'_> {
                 self.link = Some(link);
                 let breaches = std::mem::take(&mut self.legal.breaches);
                 self.legal = Legality::after(breaches);
-                (self.seq, self.ended, self.ahead) = (0, None, None);
+                (self.seq, self.ended, self.ahead, self.has_left) = (0, None, None, false);
                 return Ok(());
             }
             self.while_waiting("a connection of the host")?;
@@ -367,7 +370,7 @@ impl Player<'_> {
             } else {
                 let how = if step.end == "DROP" { How::Drop } else { How::End };
                 self.link()?.end(how);
-                self.is_open = false;
+                (self.is_open, self.has_left) = (false, true);
             }
         }
         Ok(())
@@ -465,7 +468,7 @@ impl Player<'_> {
             let bytes = message.to_stream(None);
             self.link()?.write_bytes(&bytes[..cut.min(bytes.len())])?;
             self.link()?.end(How::End);
-            self.is_open = false;
+            (self.is_open, self.has_left) = (false, true);
             return Ok(());
         }
         for _ in 0..step.copies.unwrap_or(1) {
@@ -532,6 +535,9 @@ impl Player<'_> {
     }
 
     fn surprise(&self, message: &Message) -> Result<(), Trouble> {
+        if self.has_left {
+            return Ok(());
+        }
         let frame = crate::trace::row_form(&message.frame).to_string();
         Err(Trouble::Host(format!("the host sent what nobody asked for: {}", shorten(&frame, 500))))
     }
