@@ -104,9 +104,12 @@ fn implementation(out: &mut String, index: usize, report: &Report, profiles: &Pr
         ("Version", report.engine_version.clone()),
         ("SQLite", report.sqlite_version.clone()),
         ("Transport", report.transport.clone()),
-        ("Clock", report.clock.clone()),
+        ("Clock", if report.mode == "engine" { report.clock.clone() } else { String::new() }),
         ("Storage", report.storage.clone()),
-        ("Capabilities", report.capabilities.join(" ")),
+        (
+            if report.mode == "engine" { "Capabilities" } else { "Features" },
+            report.capabilities.join(" "),
+        ),
         ("Duration", format!("{:.1} s", report.duration_ms as f64 / 1000.0)),
         ("Started with", report.spec.clone()),
     ] {
@@ -328,8 +331,8 @@ summary { cursor: pointer; padding: .2rem 0 } summary span { margin-left: .6rem 
 .group, .case { border: 1px solid var(--line); border-radius: 6px; padding: .2rem .8rem; margin: .4rem 0 }
 .suite { margin-left: .8rem }
 .passed { columns: 18rem; font: 13px/1.6 ui-monospace, monospace; color: var(--dim); padding-left: 1.2rem; list-style: "✓ " }
-pre { background: var(--box); padding: .6rem .8rem; border-radius: 6px; overflow-x: auto; font: 13px/1.5 ui-monospace, monospace; margin: .4rem 0 }
-.frames { white-space: pre-wrap; overflow-wrap: anywhere } .frames span { display: block; padding-left: 1.5em; text-indent: -1.5em } .send { color: var(--dim) } .receive { color: inherit }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--box); padding: .6rem .8rem; border-radius: 6px; overflow-x: auto; font: 13px/1.5 ui-monospace, monospace; margin: .4rem 0 }
+.frames span { display: block; padding-left: 1.5em; text-indent: -1.5em } .send { color: var(--dim) } .receive { color: inherit }
 </style>
 </head>
 <body>
