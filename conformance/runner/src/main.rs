@@ -18,7 +18,7 @@ use lix_engine_conformance::run::{self, Finished, Options, Refused};
 use lix_engine_conformance::suite::{self, Suite};
 use lix_engine_conformance::trace::{Recorder, TraceFile};
 use lix_engine_conformance::transport::{self, Listener};
-use lix_engine_conformance::{edit, html, play, proto, proxy::Proxy, replay, report};
+use lix_engine_conformance::{edit, glob, html, play, proto, proxy::Proxy, replay, report};
 
 const HELP: &str = "\
 Drives an engine that speaks lix.engine.v1 through the case files and says where it breaks the contract.
@@ -179,6 +179,13 @@ fn execute(
     all: &[Loaded],
     hosts: &HostCases,
 ) -> Result<u8, String> {
+    let ids = || all.iter().chain(&hosts.loaded).map(|loaded| &loaded.id);
+    for pattern in args.options.run.iter().chain(&args.options.skip) {
+        let bare = pattern.split('@').next().unwrap_or(pattern);
+        if !ids().any(|id| glob::selects(bare, id)) {
+            eprintln!("conformance: no case is named like {pattern}");
+        }
+    }
     let known_path = args.known.clone().or_else(|| config.known_failures.clone());
     let known_text = match &known_path {
         Some(path) => {

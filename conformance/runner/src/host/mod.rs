@@ -179,7 +179,7 @@ fn play_all(job: &Job<'_>, queue: VecDeque<Loaded>, total: usize) -> Vec<(Loaded
                 loop {
                     let next = queue.lock().expect("no holder panics").pop_front();
                     let Some(loaded) = next else { break };
-                    let engine = engine.as_mut().map(|target| &mut **target);
+                    let engine = engine.as_deref_mut();
                     let outcome = one(job, &loaded, relay, engine, &mut running);
                     if sender.send((loaded, outcome)).is_err() {
                         break;

@@ -15,6 +15,9 @@ pub struct Listener {
     undecided: Option<TcpStream>,
 }
 
+/// A connection and what is spoken on it.
+pub type Accepted = (Box<dyn Link>, Spoken);
+
 /// How a host reached the runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spoken {
@@ -50,7 +53,7 @@ impl Listener {
     }
 
     /// A connection, if there is one by the deadline. Who connects and says nothing is kept waiting, and nobody waits for it.
-    pub fn accept(&mut self, deadline: Instant) -> Result<Option<(Box<dyn Link>, Spoken)>, String> {
+    pub fn accept(&mut self, deadline: Instant) -> Result<Option<Accepted>, String> {
         loop {
             if self.undecided.is_none() {
                 match self.listener.accept() {

@@ -10,7 +10,7 @@ mod process;
 mod stream;
 mod ws;
 
-pub use accept::Listener;
+pub use accept::{Accepted, Listener, Spoken};
 pub(crate) use process::Process;
 
 use std::path::PathBuf;
