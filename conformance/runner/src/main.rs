@@ -448,6 +448,9 @@ fn requirements(suite: &Suite, args: &Args, all: &[Loaded]) -> Result<u8, String
     let faults = set.faults(all);
     faults.iter().for_each(|fault| println!("{fault}"));
     let state = set.released.as_ref().map_or("open".to_owned(), |date| format!("frozen on {date}"));
+    if !faults.is_empty() && set.released.is_none() {
+        println!("bring it up to date: conformance requirements --write");
+    }
     println!(
         "the required set of {minor} is {state}: {} cases, {} faults",
         set.cases.len(),
