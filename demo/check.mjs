@@ -10,7 +10,7 @@ import { run, shots } from "./check/harness.mjs"
 
 const pages = [app, bench]
 const asked = pages.filter(({ name }) => process.argv.includes(name))
-rmSync(shots, { recursive: true, force: true })
+if (asked.length === 0) rmSync(shots, { recursive: true, force: true })
 let failed = 0
 for (const page of asked.length > 0 ? asked : pages) failed += await run(page)
 process.exitCode = failed === 0 ? 0 : 1

@@ -39,7 +39,8 @@ const TARGETS = { sdk17: 0.1, sdk05: 0.01 }
 // 0.5.1 fails beyond some 400 properties.
 const FEW = flags.quick ? [10, 20] : [100, 400]
 const MANY = flags.quick ? [50] : [1_000, 10_000]
-const ROWS = flags.quick ? 200 : 100_000
+// 0.17.0 ends a plugin that takes too long, which at 100,000 rows it does.
+const ROWS = flags.quick ? { both: 20, ours: 200 } : { both: 10_000, ours: 100_000 }
 
 const parts = { json, csv, opening }
 
@@ -81,7 +82,8 @@ async function json() {
 
 /** Rows with a key and two columns. What 0.5.1 had for it does not work. */
 async function csv() {
-  await files("csv", ROWS, names("ours", "sdk17"), `CSV, ${ROWS.toLocaleString("en")} rows`)
+  await files("csv", ROWS.both, names("ours", "sdk17"), `CSV, ${rows(ROWS.both)}`)
+  await files("csv", ROWS.ours, ["ours"], `CSV, ${rows(ROWS.ours)}`)
 }
 
 /** To the first answer, in a new page whose code is in the browser's cache. */
@@ -156,6 +158,10 @@ async function bundledLix() {
 
 function properties(count) {
   return `${count.toLocaleString("en")} properties`
+}
+
+function rows(count) {
+  return `${count.toLocaleString("en")} rows`
 }
 
 function fromHere(path) {

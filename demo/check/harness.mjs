@@ -22,6 +22,7 @@ export async function run({ name, start, checks }, only) {
     colorScheme: "light",
     reducedMotion: "no-preference",
   })
+  context.setDefaultTimeout(BOUND.timeout)
   let passed = 0
   let failed = 0
   try {

@@ -45,6 +45,8 @@ fn the_engine_opens_no_file_and_has_no_clock() {
 
 #[test]
 fn change_control_knows_sqlite_and_nothing_above_it() {
+    const ALLOWED: [&str; 8] =
+        ["lix", "sqlite", "base64", "Manifest", "Platform", "PluginFile", "PluginQuery", "Plugins"];
     let sources = rust_sources("crates/engine/src/lix");
     assert!(sources.iter().any(|(path, _)| path.ends_with("state.rs")));
     for (path, source) in sources {
@@ -52,8 +54,9 @@ fn change_control_knows_sqlite_and_nothing_above_it() {
         if path.ends_with("testing.rs") {
             continue;
         }
-        let mut used = names_in("crate", &source);
-        used.retain(|name| !["lix", "sqlite", "Platform"].contains(&name.as_str()));
+        let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let mut used = names_in("crate", source);
+        used.retain(|name| !ALLOWED.contains(&name.as_str()));
         assert!(used.is_empty(), "{}: uses {}", path.display(), used.join(", "));
     }
 }
@@ -274,14 +277,16 @@ fn raw_string_length(text: &str) -> Option<usize> {
     Some(body.find(&close).map_or(text.len(), |end| 2 + hashes + end + close.len()))
 }
 
-/// What a file of the dialect imports beside kysely, its own folder, and the types of the engine.
+/// What a file of the dialect imports beside kysely, its own folder, the types of the engine, and
+/// what lets others have the thread.
 fn foreign_imports(source: &str) -> Vec<String> {
     let mut found = Vec::new();
     for statement in split_imports(source) {
         let Some(module) = quoted(statement) else { continue };
         let is_type = statement.starts_with("import type") || statement.starts_with("export type");
-        let interface = is_type && module == "../types.js";
-        if !(interface || module == "kysely" || module.starts_with("./")) {
+        let interface = is_type && ["../types.js", "../columns.js"].contains(&module);
+        let breathes = module == "../schedule.js";
+        if !(interface || breathes || module == "kysely" || module.starts_with("./")) {
             found.push(module.to_owned());
         }
     }

@@ -38,8 +38,8 @@ usage: cargo xtask COMMAND
 
   setup                       install what is missing: wasm target, clang, browsers, npm packages
   proto                       lint engine.proto, check its format, compare with the released image
-  codegen [--check]           TypeScript messages from engine.proto, the native engine's script that runs
-                              plugins; --check only compares
+  codegen [--check]           TypeScript messages from engine.proto, types of the tables of a lix, the script that runs
+                              plugins natively; --check only compares
   tidy                        formatting, clippy, forbidden words
   wasm                        bindings/ts/src/wasm/ from crates/worker-wasm
   build-ts                    the npm package in bindings/ts, ready to pack

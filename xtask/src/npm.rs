@@ -57,6 +57,7 @@ pub(crate) fn built() -> Result<()> {
     static BUILT: std::sync::OnceLock<()> = std::sync::OnceLock::new();
     if BUILT.get().is_none() {
         build_package()?;
+        plugins()?;
         let _ = BUILT.set(());
     }
     Ok(())

@@ -74,7 +74,10 @@ fn render(schemas: &[(String, Value)]) -> Result<String> {
         "}}\n\n/** Their names; each has `_all` and `_history`, too. */\nexport const ENTITY_TABLES: readonly string[] = {names:?}\n"
     );
     out += "/**\n * Which of their columns are JSON: `\"json\"` if text in it always is, else the place of the property's letter in\n * `_types`, because text may be a string, too.\n */\n";
-    let _ = writeln!(out, "export const ENTITY_JSON_COLUMNS: {{ readonly [table: string]: {{ readonly [column: string]: \"json\" | number }} }} = {{\n{json}}}");
+    let _ = writeln!(
+        out,
+        "export const ENTITY_JSON_COLUMNS: {{ readonly [table: string]: {{ readonly [column: string]: \"json\" | number }} }} = {{\n{json}}}"
+    );
     Ok(out)
 }
 
@@ -88,7 +91,8 @@ fn properties(out: &mut String, name: &str, schema: &Value) -> Result<()> {
         }
     }
     let key = schema["x-lix-key"].as_str().context("x-lix-key")?;
-    let _ = writeln!(out, "/** The properties of `{key}`. */\nexport interface {pascal}Properties {{");
+    let _ =
+        writeln!(out, "/** The properties of `{key}`. */\nexport interface {pascal}Properties {{");
     for (property, schema_of) in object(schema, "properties")? {
         let mut ty = type_of(schema_of, &pascal)?;
         if schema_of.get("properties").is_some() {
@@ -97,7 +101,9 @@ fn properties(out: &mut String, name: &str, schema: &Value) -> Result<()> {
             out.insert_str(at, &format!("export type {named} = {ty}\n\n"));
             ty = named;
         }
-        let is_nullable = schema_of.get("nullable").is_some() || ty.contains("| null") || !names(schema, "required").contains(&&**property);
+        let is_nullable = schema_of.get("nullable").is_some()
+            || ty.contains("| null")
+            || !names(schema, "required").contains(&&**property);
         let is_generated = schema_of.get("x-lix-generated").is_some()
             || names(schema, "x-lix-primary-key") == [&**property] && property == "id";
         let column = match (kind(schema_of), is_generated, is_nullable && ty != "JsonValue") {
@@ -176,7 +182,8 @@ fn type_of(schema: &Value, pascal: &str) -> Result<String> {
     if kind(schema) == Kind::Any {
         return Ok("JsonValue".to_owned());
     }
-    let types: Result<Vec<_>> = types(schema).iter().map(|name| single(name, schema, pascal)).collect();
+    let types: Result<Vec<_>> =
+        types(schema).iter().map(|name| single(name, schema, pascal)).collect();
     Ok(types?.join(" | "))
 }
 

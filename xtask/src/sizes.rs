@@ -126,8 +126,8 @@ fn grown(sizes: &[Size], budget: &Value) -> Result<Vec<String>> {
     Ok(grown)
 }
 
-/// What has a budget: the parts a page downloads, and the dialect that some add to it.
-fn groups(sizes: &[Size]) -> [(&'static str, u64); 4] {
+/// What has a budget: the parts a page downloads, and what some add to it: the dialect, and what runs plugins.
+fn groups(sizes: &[Size]) -> [(&'static str, u64); 5] {
     let gzip = |of: &dyn Fn(&Size) -> bool| {
         sizes.iter().filter(|size| of(size)).map(|size| size.gzip).sum::<u64>()
     };
@@ -135,6 +135,7 @@ fn groups(sizes: &[Size]) -> [(&'static str, u64); 4] {
     [
         ("javascript", gzip(&|size| size.loaded && !wasm(size))),
         ("kysely", gzip(&|size| size.name.starts_with("kysely/"))),
+        ("plugins", gzip(&|size| size.name.starts_with("plugins/"))),
         ("total", total(sizes).gzip),
         ("wasm", gzip(&wasm)),
     ]

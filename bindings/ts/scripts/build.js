@@ -5,7 +5,7 @@
  */
 
 import { execFileSync } from "node:child_process"
-import { cpSync, existsSync, rmSync } from "node:fs"
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -29,11 +29,13 @@ for (const file of ["lix_engine.js", "lix_engine.wasm"]) cpSync(at("src/wasm", f
 // The wasm stays a file of its own: `new URL(…, import.meta.url)` finds it. The worker's script is one module because its
 // imports are fetched one behind the other before an engine can open anything: 8 of 80 ms to the first answer.
 await bundle("worker.js", "worker.js", { allowOverwrite: true })
+leaveImportAlone("worker.js")
 // Loaded only where there are plugins. With what it needs of Kysely, which a worker could not find.
 await bundle("plugins/runtime.js", "plugins/runtime.js", { allowOverwrite: true, banner: { js: KYSELY_NOTICE } })
 for (const file of ["query-sync.js", "query-sync.d.ts", "plugin.js"]) rmSync(at("dist/plugins", file))
 // Here the worker stays a file of its own, too.
 await bundle("index.js", "standalone.js")
+leaveImportAlone("standalone.js")
 
 function bundle(entry, out, options) {
   return build({
@@ -46,6 +48,13 @@ function bundle(entry, out, options) {
     legalComments: "none",
     ...options,
   })
+}
+
+/** A plugin is imported by a URL that is made at run time. Minifying took away what tells bundlers so. */
+function leaveImportAlone(out) {
+  const pieces = readFileSync(at("dist", out), "utf8").split(/\bimport\((?!\/\*)/)
+  if (pieces.length !== 2) fail(`${out} has ${pieces.length - 1} imports at run time, not one`)
+  writeFileSync(at("dist", out), pieces.join("import(/* @vite-ignore */ /* webpackIgnore: true */ "))
 }
 
 function fail(message) {

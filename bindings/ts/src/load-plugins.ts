@@ -79,7 +79,7 @@ export function createPluginLoader({ own, watch }: PluginLoaderOptions = {}): Pl
 async function importRuntime(): Promise<typeof import("./plugins/runtime.js")> {
   const url = new URL("./plugins/runtime.js", import.meta.url).href
   try {
-    return (await import(/* @vite-ignore */ /* webpackIgnore: true */ url)) as typeof import("./plugins/runtime.js")
+    return (await importUrl(url)) as typeof import("./plugins/runtime.js")
   } catch (cause) {
     throw new PluginFailure("PLUGIN_LOAD", `the code that runs plugins cannot be loaded from ${url}: ${describe(cause)}`, "", cause)
   }
@@ -94,10 +94,9 @@ export async function importText(code: string, subject: string): Promise<unknown
   try {
     return await importFrom(url, text)
   } catch (cause) {
-    const why = (await forbidden.happened())
-      ? `the Content-Security-Policy forbids modules from blob: URLs. Add blob: to its script-src; for an engine in a worker that is the policy which the worker's own script is served with`
-      : `${describe(cause)}${HAS_IMPORTS.test(text) ? ". A plugin is one module without imports: bundle what it uses" : ""}`
-    throw new PluginFailure("PLUGIN_LOAD", `plugin ${subject} cannot be loaded: ${why}`, subject, cause)
+    const why = `plugin ${subject} cannot be loaded: ${describe(cause)}`
+    const hint = (await forbidden.happened()) || (NOT_FETCHED.test(why) && !HAS_IMPORTS.test(text)) ? POLICY : HAS_IMPORTS.test(text) ? BUNDLE : ""
+    throw new PluginFailure("PLUGIN_LOAD", why + hint, subject, cause)
   } finally {
     forbidden.stop()
     URL.revokeObjectURL(url)
@@ -106,13 +105,17 @@ export async function importText(code: string, subject: string): Promise<unknown
 
 async function importFrom(url: string, text: string): Promise<unknown> {
   try {
-    return await import(/* @vite-ignore */ /* webpackIgnore: true */ url)
+    return await importUrl(url)
   } catch (error) {
     if ((error as { code?: unknown } | null)?.code !== "ERR_UNSUPPORTED_ESM_URL_SCHEME") throw error
   }
   // Node knows no blob: here. Numbered, since a module of a text that was there before would be that module again.
-  const url64 = `data:text/javascript;base64,${base64Of(text)}#${++modules}`
-  return import(/* @vite-ignore */ /* webpackIgnore: true */ url64)
+  return importUrl(`data:text/javascript;base64,${base64Of(text)}#${++modules}`)
+}
+
+/** Bundlers are told to leave it alone; scripts/build.js looks for exactly one. */
+function importUrl(url: string): Promise<unknown> {
+  return import(/* @vite-ignore */ /* webpackIgnore: true */ url)
 }
 
 function base64Of(text: string): string {
@@ -120,7 +123,7 @@ function base64Of(text: string): string {
   return Buffer.from(text).toString("base64")
 }
 
-/** What the import itself rejects with does not say so. */
+/** What the import itself rejects with does not say so. Firefox does not say so at all. */
 function listenForViolation() {
   let violated = false
   const listener = (event: Event) => {
@@ -174,5 +177,10 @@ function describe(error: unknown): string {
 }
 
 let modules = 0
+const POLICY =
+  ". The Content-Security-Policy must allow modules from blob: URLs: add blob: to its script-src. For an engine in a worker that is the policy which the worker's own script is served with"
+const BUNDLE = ". A plugin is one module without imports: bundle what it uses"
+/** The words of the three browsers. The bytes are here, so it is no network that failed. */
+const NOT_FETCHED = /dynamically imported module|module script failed/
 /** Good enough for a hint. */
 const HAS_IMPORTS = /(^|[;\s}])(import\s*(["'{*]|\w+[\s,])|export\s[^;]*?\sfrom\s*["'])/

@@ -12,7 +12,7 @@ use lix_engine_protocol::{BatchBuilder, EncodedColumns, Error, Reason, Result, e
 use crate::cursor::Cursors;
 use crate::image::Image;
 use crate::lix::{self, Lix};
-use crate::sqlite::{Link, Prepared, Statement};
+use crate::sqlite::{Link, Prepared, Statement, start_of_more};
 use crate::vfs::SharedImage;
 use crate::{Attachment, Platform, Plugins, Snapshot};
 
@@ -319,24 +319,6 @@ fn source_bytes<const N: usize>(source: &dyn Attachment, offset: u64) -> [u8; N]
     source.read(offset, N).try_into().expect("as long as asked for")
 }
 
-/// Where something other than white space, comments and semicolons begins.
-pub(crate) fn start_of_more(text: &str) -> Option<usize> {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        at += match (byte, bytes.get(at + 1)) {
-            (b' ' | b'\t' | b'\n' | b'\r' | b'\x0c' | b';', _) => 1,
-            (0xef, _) if text[at..].starts_with('\u{feff}') => 3,
-            (b'-', Some(b'-')) => {
-                text[at..].find('\n').map_or(bytes.len() - at, |newline| newline + 1)
-            }
-            (b'/', Some(b'*')) => text[at + 2..].find("*/").map_or(bytes.len() - at, |end| end + 4),
-            _ => return Some(at),
-        };
-    }
-    None
-}
-
 const HEADER_BYTES: u64 = 100;
 
 /// Where the header says whether the file needs a write-ahead log (2) or not (1), twice.
@@ -347,18 +329,3 @@ const STATEMENT_CACHE_ENTRIES: usize = 128;
 
 /// A text longer than this is data in disguise; keeping 128 of them would hurt.
 const CACHED_SQL_BYTES: usize = 128 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_follows_a_statement_is_found_behind_blanks_and_comments() {
-        for nothing in ["", " ", ";", " ; ; ", "-- x", "-- x\n ", "/* x */", "/* x", "/**/;--"] {
-            assert_eq!(start_of_more(nothing), None, "{nothing:?}");
-        }
-        for (text, at) in [("x", 0), (" ;select", 2), ("-- a\nx", 5), ("/* */ x", 6), ("- x", 0)] {
-            assert_eq!(start_of_more(text), Some(at), "{text:?}");
-        }
-    }
-}

@@ -926,6 +926,23 @@ unsafe extern "C" fn on_progress(context: *mut c_void) -> c_int {
     }
     c_int::from(is_over)
 }
+/// Where something other than white space, comments and semicolons begins.
+pub(crate) fn start_of_more(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        at += match (byte, bytes.get(at + 1)) {
+            (b' ' | b'\t' | b'\n' | b'\r' | b'\x0c' | b';', _) => 1,
+            (0xef, _) if text[at..].starts_with('\u{feff}') => 3,
+            (b'-', Some(b'-')) => {
+                text[at..].find('\n').map_or(bytes.len() - at, |newline| newline + 1)
+            }
+            (b'/', Some(b'*')) => text[at + 2..].find("*/").map_or(bytes.len() - at, |end| end + 4),
+            _ => return Some(at),
+        };
+    }
+    None
+}
 
 const INSERTS: u32 = 1;
 const READS_LAST_ROWID: u32 = 1 << 1;

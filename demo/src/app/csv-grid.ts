@@ -51,11 +51,19 @@ export class CsvGrid {
 
   show(text: string): void {
     this.#table = parseCsv(text)
+    const { row, column } = this.#focused
     this.#layOut()
+    if (row !== undefined) this.#focus(Math.min(Number(row), this.#table.rows.length - 1), Number(column))
   }
 
   focus(): void {
     this.#focus(Math.min(1, this.#table.rows.length - 1), 0)
+  }
+
+  /** The cell that has the focus, if one has. */
+  get #focused(): DOMStringMap {
+    const { activeElement } = document
+    return activeElement instanceof HTMLInputElement && this.#scroll.contains(activeElement) ? activeElement.dataset : {}
   }
 
   get #columns(): number {
@@ -69,6 +77,7 @@ export class CsvGrid {
     this.#scroll.setAttribute("aria-rowcount", String(this.#table.rows.length))
     this.#body.style.height = `${(this.#table.rows.length - 1) * ROW_PX}px`
     this.#head.replaceChildren(...this.#cells(0))
+    this.#body.replaceChildren()
     this.#shown = { from: -1, to: -1 }
     this.#draw()
   }

@@ -1,5 +1,6 @@
 // What an entity is called and what it says, for people: one line of a card.
 import { diffWordsWithSpace } from "diff"
+import { bytes } from "../shared/format.ts"
 import { type Child, h } from "./dom.ts"
 
 export type Snapshot = Readonly<Record<string, unknown>>
@@ -21,7 +22,7 @@ export function statusOf({ before, after }: EntityChange): Status {
 /** What kind of thing it is: "paragraph", "row", "property". */
 export function kindOf(schemaKey: string, snapshot: Snapshot | null): string {
   if (schemaKey === DESCRIPTOR) return "file"
-  if (schemaKey === "lix_unknown_file") return "bytes"
+  if (schemaKey === UNKNOWN) return "content"
   const type = snapshot?.["type"]
   if (schemaKey.includes("markdown") && typeof type === "string") return words(type)
   const own = /^(?:lix_)?plugin_[a-z]+_(.+)$/.exec(schemaKey)?.[1] ?? schemaKey.replace(/^lix_/, "")
@@ -32,11 +33,12 @@ export function kindOf(schemaKey: string, snapshot: Snapshot | null): string {
 export function textOf(schemaKey: string, entityId: string, snapshot: Snapshot | null): string {
   if (snapshot === null) return ""
   if (schemaKey === DESCRIPTOR) return String(snapshot["path"])
+  if (schemaKey === UNKNOWN) return `${bytes(Number(snapshot["size"]))}, SHA-256 ${String(snapshot["hash"]).slice(0, 12)}…`
   for (const name of ["markdown", "source", "text", "raw", "content"]) if (typeof snapshot[name] === "string") return snapshot[name].trimEnd()
-  const cells = snapshot["cells"] ?? snapshot["values"]
+  const cells = snapshot["cells"] ?? snapshot["columns"] ?? snapshot["values"]
   if (Array.isArray(cells)) return cells.map(plain).join("  ·  ")
   if (cells !== null && typeof cells === "object") return Object.values(cells as object).map(plain).join("  ·  ")
-  const name = snapshot["key"] ?? snapshot["property"] ?? snapshot["pointer"] ?? (schemaKey.includes("json") ? entityId : undefined)
+  const name = snapshot["key"] ?? snapshot["property"] ?? (entityId.startsWith("/") ? entityId.slice(1).replaceAll("/", " › ") : undefined)
   if ("value" in snapshot) return `${name === undefined ? "" : `${plain(name)}: `}${plain(snapshot["value"])}`
   const said = Object.fromEntries(Object.entries(snapshot).filter(([property]) => property !== "order" && property !== "id"))
   return JSON.stringify(said)
@@ -59,26 +61,29 @@ export function inlineDiff(before: string, after: string): Child[] {
 }
 
 /** How many of each: "2 added, 1 changed". */
-export function tally(changes: readonly EntityChange[]): string {
-  const counts = { added: 0, modified: 0, removed: 0 }
-  for (const change of changes) counts[statusOf(change)] += 1
-  const parts = [counts.added && `${counts.added} added`, counts.modified && `${counts.modified} changed`, counts.removed && `${counts.removed} removed`]
-  return parts.filter(Boolean).join(", ")
+export function tally({ added, modified, removed }: Readonly<Record<Status, number>>): string {
+  const each = { added, changed: modified, removed }
+  return Object.entries(each).flatMap(([what, number]) => (number > 0 ? `${number.toLocaleString("en-US")} ${what}` : [])).join(", ")
 }
 
 /** Entities of a file in an order people can follow; what only says how the file is written is left out. */
-export function tellable(changes: readonly EntityChange[]): EntityChange[] {
+export function tellable<Change extends EntityChange>(changes: readonly Change[]): Change[] {
   return changes
-    .filter(({ schemaKey }) => !/_(document|order|meta|format|header_format)$/.test(schemaKey))
-    .sort((a, b) => (orderOf(a) < orderOf(b) ? -1 : orderOf(a) > orderOf(b) ? 1 : 0))
+    .filter(({ schemaKey, before, after }) => !schemaKey.endsWith("_document") && (after ?? before)?.["container"] === undefined)
+    .map((change): [string, Change] => [orderOf(change), change])
+    .sort(([a], [b]) => a.localeCompare(b, "en", { numeric: a.startsWith("3") }))
+    .map(([, change]) => change)
 }
 
 export const DESCRIPTOR = "lix_file_descriptor"
+const UNKNOWN = "lix_unknown_file"
 
 function orderOf({ after, before, entityId, schemaKey }: EntityChange): string {
   if (schemaKey === DESCRIPTOR) return ""
-  const order = (after ?? before)?.["order"]
-  return typeof order === "string" ? `a${order}` : `b${entityId}`
+  if (schemaKey.endsWith("_header")) return "1"
+  // The order of JSON is one among siblings; its entity ids are pointers.
+  const order = entityId.startsWith("/") ? undefined : (after ?? before)?.["order"]
+  return typeof order === "string" ? `2${[...order].map((letter) => letter.charCodeAt(0).toString(16)).join("")}` : `3${entityId}`
 }
 
 function movedOr(before: Snapshot, after: Snapshot): string {

@@ -159,6 +159,8 @@ const ICONS = {
   branch: `<circle cx="6" cy="4.5" r="1.8"/><circle cx="6" cy="15.5" r="1.8"/><circle cx="14" cy="7" r="1.8"/><path d="M6 6.300v7.400M14 8.800c0 3.2-4 3.2-7.2 5.2"/>`,
   plus: `<path d="M10 4.500v11M4.5 10h11"/>`,
   dots: `<circle cx="4.5" cy="10" r=".8"/><circle cx="10" cy="10" r=".8"/><circle cx="15.5" cy="10" r=".8"/>`,
+  import: `<path d="M10 12.5v-9M6.5 7 10 3.5 13.5 7M4 12.5v3.5h12v-3.5"/>`,
+  export: `<path d="M10 3.5v9M6.5 9 10 12.5 13.5 9M4 12.5v3.5h12v-3.5"/>`,
   down: `<path d="m6 8 4 4 4-4"/>`,
   back: `<path d="m12 5-5 5 5 5"/>`,
   next: `<path d="m8 5 5 5-5 5"/>`,

@@ -29,13 +29,15 @@ export class FileView {
   readonly #grid = new CsvGrid(() => this.#typed())
   readonly #preview = h("article", { class: "preview", "aria-label": "Preview" })
   readonly #slider = $<HTMLInputElement>("slider")
-  #modes: Record<string, Mode> = { markdown: "split", csv: "table" }
+  /** A narrow window has room for one of the two. */
+  #modes: Record<string, Mode> = { markdown: matchMedia("(max-width: 600px)").matches ? "write" : "split", csv: "table" }
   #lix: Lix | undefined
   #id: string | undefined
   #path = ""
   #subscriptions: LixSubscription[] = []
   /** What the lix has, as text; undefined is no text. */
   #stored: string | undefined
+  #data: Uint8Array = new Uint8Array()
   #isDirty = false
   #timer: ReturnType<typeof setTimeout> | undefined
   #dirtySince = 0
@@ -104,6 +106,25 @@ export class FileView {
     if (this.#isDirty) await this.#write()
   }
 
+  /**
+   * Does something that may change the file under the editor (another version, a merge). What was typed is stored before,
+   * nothing can be typed meanwhile, and afterwards the editor has what the lix has: words of one version never get into another.
+   */
+  async settle(change: () => Promise<void>): Promise<void> {
+    const body = $("file-body")
+    body.inert = true
+    try {
+      await this.flush()
+      await change()
+      const [lix, id] = [this.#lix, this.#id]
+      if (!lix || id === undefined) return
+      const row = await fileContent(lix, id).executeTakeFirst()
+      if (row && this.#id === id) this.#arrived(row.path, row.data, false)
+    } finally {
+      body.inert = false
+    }
+  }
+
   /** Looks at a step; the newest is the present. */
   look(commit: string): void {
     const index = this.#steps.findIndex((step) => step.commit === commit)
@@ -127,20 +148,24 @@ export class FileView {
     const hasMoved = path !== this.#path
     this.#path = path
     const text = textIn(data)
-    if (!isFirst && !hasMoved && text !== undefined && text === this.#stored) return
-    // What somebody is just typing is newer than anything that was stored.
-    if (!isFirst && this.#isDirty && !hasMoved) return
+    this.#data = data
+    if (!isFirst && !hasMoved) {
+      // What somebody is just typing is newer than anything that was stored.
+      if (this.#isDirty || (text !== undefined && text === this.#stored)) return
+      const isShown = text !== undefined && text === this.#current()
+      this.#stored = text
+      if (isShown) return
+    }
     this.#stored = text
-    if (!isFirst && !hasMoved && text === this.#current()) return
     this.#isDirty = false
-    if (!this.#past) this.#showPresent(data)
+    if (!this.#past) this.#showPresent()
   }
 
   #current(): string | undefined {
     return this.#stored === undefined ? undefined : this.#mode === "table" ? this.#grid.text : this.#text.text
   }
 
-  #showPresent(data?: Uint8Array): void {
+  #showPresent(): void {
     const kind = kindOfPath(this.#path)
     this.#head()
     $("editor").dataset["past"] = "false"
@@ -149,7 +174,7 @@ export class FileView {
     body.dataset["mode"] = this.#mode
     const text = this.#stored
     if (text === undefined) {
-      body.replaceChildren(binary(this.#path, data))
+      body.replaceChildren(binary(this.#path, this.#data))
       return this.#say("stored", "Kept as it is")
     }
     if (this.#mode === "table") {
@@ -235,7 +260,7 @@ export class FileView {
 
   #sayStored(): void {
     const newest = this.#steps[0]
-    this.#say("stored", newest ? `Step ${this.#steps.length}, ${names(newest, this.#events)}, ${ago(newest.at)}` : "Stored")
+    this.#say("stored", newest ? `${newest.authors.length > 0 ? `Stored by ${names(newest, this.#events)}` : newest.isMerge ? "Merged" : "Stored"} at ${new Date(newest.at).toLocaleTimeString([], { timeStyle: "short" })}` : "Stored")
   }
 
   #say(state: string, text: string): void {
@@ -243,6 +268,8 @@ export class FileView {
     status.dataset["state"] = state
     status.textContent = text
     status.title = text
+    // That all is well is there to be looked at; that it is not has to be heard.
+    status.setAttribute("aria-live", state === "invalid" || state === "failed" ? "assertive" : "off")
   }
 
   // ── The past ─────────────────────────────────────────────────────────────
@@ -250,7 +277,8 @@ export class FileView {
   #lined(steps: Step[]): void {
     this.#steps = steps
     const last = steps.length - 1
-    $("timeline").hidden = steps.length === 0
+    // A file of one step has nowhere to slide to.
+    $("timeline").hidden = steps.length < 2
     this.#slider.max = String(Math.max(0, last))
     if (this.#past) {
       const index = steps.findIndex((step) => step.commit === this.#past!.commit)
@@ -322,9 +350,10 @@ export class FileView {
   async #restore(data: Uint8Array): Promise<void> {
     const id = this.#id!
     try {
-      await this.#lix!.db.updateTable("file").set({ data }).where("id", "=", id).execute()
-      this.#stored = textIn(data)
-      this.#present()
+      await this.settle(async () => {
+        await this.#lix!.db.updateTable("file").set({ data }).where("id", "=", id).execute()
+        this.#present()
+      })
     } catch (error) {
       this.#say("failed", message(error))
     }
@@ -369,14 +398,15 @@ export function message(error: unknown): string {
   return error.code === "PLUGIN" ? error.message.replace(/^.*?plugin [^:]*: /i, "") : error.message
 }
 
-export function names(step: { readonly authors: readonly string[] }, { nameOf }: Pick<FileViewEvents, "nameOf">): string {
-  return step.authors.map(nameOf).join(" and ") || "nobody"
+/** Who made a step. A merge and a change set that was applied are nobody's. */
+export function names(step: { readonly authors: readonly string[]; readonly isMerge?: boolean }, { nameOf }: Pick<FileViewEvents, "nameOf">): string {
+  return step.authors.map(nameOf).join(" and ") || (step.isMerge ? "merged" : "taken over")
 }
 
-function binary(path: string, data: Uint8Array | undefined): HTMLElement {
+function binary(path: string, data: Uint8Array): HTMLElement {
   const type = IMAGES[path.slice(path.lastIndexOf(".") + 1).toLowerCase()]
-  const note = h("p", {}, `${bytes(data?.length ?? 0)} that are no text. The lix keeps every state of them.`)
-  if (type === undefined || !data) return h("div", { class: "empty" }, note)
+  const note = h("p", {}, `${bytes(data.length)} that are no text. The lix keeps every state of them.`)
+  if (type === undefined) return h("div", { class: "empty" }, note)
   const url = URL.createObjectURL(new Blob([data as Uint8Array<ArrayBuffer>], { type }))
   return h("div", { class: "empty" }, h("img", { src: url, alt: path, onload: () => URL.revokeObjectURL(url) }), note)
 }

@@ -12,7 +12,7 @@ import { $, ask, type Child, download, field, h, icon, menu, reconcile } from ".
 import { type Kind, KINDS, kindOfPath, manyRows } from "./examples.ts"
 import { FileView, message } from "./file-view.ts"
 import { avatar, keepTime, showActivity, showChanges, showHistory } from "./panels.ts"
-import { accounts, byFile, deeds, deedsOf, type FileRow, files, type SnapshotRow, versions, workingDiff } from "./queries.ts"
+import { accounts, byFile, type DiffRow, deeds, deedsOf, type FileRow, files, versions, workingDiff } from "./queries.ts"
 import { ACCOUNTS, createLix, deleteStored, freeName, importLix, lastLix, type OpenedLix, openStored, pathOf, storedLixes } from "./store.ts"
 import { mergeWithPreview, newVersion, type Version, versionMenu } from "./versions.ts"
 
@@ -20,7 +20,7 @@ let opened: OpenedLix | undefined
 let subscriptions: LixSubscription[] = []
 let fileRows: FileRow[] = []
 let versionRows: Version[] = []
-let diffRows: SnapshotRow[] = []
+let diffRows: DiffRow[] = []
 let peopleNames = new Map<string, string>()
 let hasAskedToPersist = false
 
@@ -45,7 +45,7 @@ void start()
 /** The lix that was open last; on the first visit one with examples. */
 async function start(): Promise<void> {
   const last = await lastLix()
-  if (last === undefined) await change("Making a lix…", () => createLix("Danube", true))
+  if (last === undefined) await change("Making a lix…", () => createLix("Danube", true), "Danube")
   else await openNamed(last)
 }
 
@@ -66,7 +66,11 @@ async function change(what: string, open: () => Promise<OpenedLix>, name?: strin
     return true
   } catch (error) {
     if (opened) saving.follow(opened.engine, true)
-    else saving.show({ state: "ended", text: "Not open", title: "" })
+    else {
+      saving.show({ state: "ended", text: "Not open", title: "" })
+      $("library-name").textContent = name ?? "Lixes"
+      $("file-body").replaceChildren(h("p", { class: "empty" }, "Nothing is open in this tab."))
+    }
     if (error instanceof EngineError && error.reason === "STORAGE_BUSY" && name !== undefined) {
       if (opened) toast(`${name} is open in another tab. Close it there, then try again.`, true)
       else saving.show({ ...busyStanding(name, () => void openNamed(name)), notice: `${name} is open in another tab. A lix is open in one tab at a time: close the other one and try again, or open another lix here.` })
@@ -90,7 +94,10 @@ async function leave(): Promise<void> {
 /** Shows a lix from now on. */
 function follow(next: OpenedLix): void {
   opened = next
+  document.body.dataset["open"] = "true"
   const { lix, engine, name } = next
+  // For the console: `await lix.db.selectFrom("file").select("path").execute()`.
+  Object.assign(globalThis, { lix })
   $("library-name").textContent = name
   document.title = `${name} · Lix`
   saving.follow(engine, true)
@@ -108,7 +115,7 @@ function follow(next: OpenedLix): void {
       next: (rows) => {
         fileRows = rows
         showFiles()
-        if (isFirst) openFile(rows.find(({ path }) => path.endsWith(".md"))?.id ?? rows[0]?.id)
+        if (isFirst) openFile((asked() ?? rows.find(({ path }) => path.endsWith(".md")) ?? rows[0])?.id)
         else if (view.id === undefined || !rows.some(({ id }) => id === view.id)) openFile(rows[0]?.id)
         isFirst = false
         document.body.dataset["ready"] = "true"
@@ -174,12 +181,21 @@ function openFile(id: string | undefined): void {
     if (opened?.lix !== lix || id === view.id) return
     if (id === undefined || !fileRows.some((file) => file.id === id)) view.close()
     else view.open(lix, id)
+    const path = fileRows.find((file) => file.id === id)?.path
+    if (path !== undefined) history.replaceState(null, "", `#${encodeURI(path)}`)
     showFiles()
   })
   if (document.body.dataset["view"] === "files") showPart("edit")
 }
 
+/** The file that the address names. */
+function asked(): FileRow | undefined {
+  const path = decodeURI(location.hash.slice(1))
+  return fileRows.find((file) => file.path === path)
+}
+
 function setUpFiles(): void {
+  addEventListener("hashchange", () => openFile(asked()?.id ?? view.id))
   const picker = $<HTMLInputElement>("add-file-input")
   menu($<HTMLButtonElement>("new-file"), "New file", (close) => [
     ...Object.entries(KINDS).map(([kind, { label, hint }]) =>
@@ -323,19 +339,17 @@ function setUpVersions(): void {
       {
         switchTo: (version) =>
           void act(async ({ lix }) => {
-            await view.flush()
-            await switchVersion({ lix, to: version })
+            await view.settle(() => switchVersion({ lix, to: version }))
           }),
         create: () =>
           void act(async ({ lix }) => {
-            await view.flush()
-            await newVersion(lix, versionRows)
+            await view.settle(() => newVersion(lix, versionRows))
           }),
         merge: (source, target) =>
           void act(async ({ lix }) => {
-            await view.flush()
-            const merged = await mergeWithPreview(lix, source, target)
-            if (merged !== undefined) toast(`${source.name} is merged into ${target.name}.`)
+            await view.settle(async () => {
+              if (await mergeWithPreview(lix, source, target)) toast(`${source.name} is merged into ${target.name}.`)
+            })
           }),
         remove: (version) =>
           void act(async ({ lix }) => {
@@ -410,8 +424,10 @@ function setUpLibrary(): void {
       list,
       h("hr"),
       item("new-lix", "plus", "New lix…", "Files of their own, history of its own", () => void newLix()),
-      item("import", "file", "Import a .lix file…", "It is kept beside the others", () => picker.click()),
-      item("export", "down", "Export this one", "Everything, in one file", () => void exportLix()),
+      item("import", "import", "Import a .lix file…", "It is kept beside the others", () => picker.click()),
+      item("export", "export", "Export this one", "Everything, in one file", () => void exportLix()),
+      h("hr"),
+      h("a", { class: "menu-item", href: "./bench.html" }, icon("file"), h("span", {}, "The engine alone", h("small", {}, "Queries, and 200,000 rows on two threads"))),
     ]
   })
   picker.addEventListener("change", () => {

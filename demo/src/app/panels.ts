@@ -1,6 +1,6 @@
 // What is beside the editor: the steps of the open file, what changed since the checkpoint, who did what.
 import { ago, count } from "../shared/format.ts"
-import { type EntityChange, entityLine, statusOf, tally, tellable } from "./describe.ts"
+import { type EntityChange, entityLine, tally, tellable } from "./describe.ts"
 import { $, type Child, h, icon, reconcile } from "./dom.ts"
 import { names } from "./file-view.ts"
 import type { Deed, FileChange, Step } from "./queries.ts"
@@ -28,12 +28,12 @@ export function showHistory(steps: readonly Step[], selected: Step | undefined, 
             h(
               "button",
               { type: "button", class: "step-button", "aria-current": isSelected ? "step" : undefined, onclick: () => look(step.commit) },
-              avatar(step.authors[0], by),
-              h("span", { class: "step-what" }, h("strong", {}, step.isMerge ? "Merge" : index === steps.length - 1 ? "Beginning" : `Step ${steps.length - index}`), h("span", {}, `${by} · `, time(step.at))),
-              h("span", { class: "step-count" }, String(step.entities)),
+              step.authors.length > 0 ? avatar(step.authors[0], by) : h("span", { class: "sign" }, icon(step.isMerge ? "merge" : "clock")),
+              h("span", { class: "step-what" }, h("strong", {}, step.isMerge ? "Merge" : index === steps.length - 1 ? "Beginning" : `Step ${steps.length - index}`), h("span", {}, step.authors.length > 0 && `${by} · `, time(step.at))),
+              h("span", { class: "step-count", title: count(step.entities, "entity", "entities") }, step.entities.toLocaleString("en-US")),
             ),
             step.isCheckpoint && h("p", { class: "flag" }, icon("flag"), "Checkpoint"),
-            isSelected && shown && h("div", { class: "step-detail" }, ...entityList(shown)),
+            isSelected && shown && h("div", { class: "step-detail" }, ...entityList(shown, shown.length < MAX_ENTITIES ? shown.length : step.entities)),
           ),
       }
     }),
@@ -42,22 +42,21 @@ export function showHistory(steps: readonly Step[], selected: Step | undefined, 
 
 /** What happened since the last checkpoint, by file. */
 export function showChanges(files: readonly FileChange[], open: (fileId: string) => void): void {
-  const total = files.reduce((sum, { entities }) => sum + tellable(entities).length, 0)
-  $("changes-count").textContent = total > 0 ? String(total) : ""
+  const total = files.reduce((sum, { counts: { added, modified, removed } }) => sum + added + modified + removed, 0)
+  $("changes-count").textContent = total > 0 ? total.toLocaleString("en-US") : ""
   $("changes-summary").textContent = total > 0 ? `${count(total, "entity", "entities")} in ${count(files.length, "file")} since the last checkpoint.` : "Nothing changed since the last checkpoint."
   $<HTMLButtonElement>("checkpoint").disabled = files.length === 0
   reconcile($("changes-list"), files.map((file) => fileCard(file, open)))
 }
 
 /** A file of a difference, as a card. */
-export function fileCard({ fileId, path, entities }: FileChange, open?: (fileId: string) => void): { key: string; signature: string; make(): HTMLElement } {
+export function fileCard({ fileId, path, entities, counts }: FileChange, open?: (fileId: string) => void): { key: string; signature: string; make(): HTMLElement } {
   return {
     key: fileId,
-    signature: JSON.stringify([path, entities]),
+    signature: JSON.stringify([path, entities, counts]),
     make: () => {
-      const told = tellable(entities)
       const title: Child = open ? h("button", { type: "button", class: "link", onclick: () => open(fileId) }, path) : h("strong", {}, path)
-      return h("li", { class: "file-card", "data-path": path }, h("header", {}, title, h("span", {}, tally(told) || "layout")), ...entityList(told))
+      return h("li", { class: "file-card", "data-path": path }, h("header", {}, title, h("span", {}, tally(counts) || "how it is written")), ...entityList(entities, counts.added + counts.modified + counts.removed))
     },
   }
 }
@@ -69,7 +68,9 @@ export function showActivity(deeds: readonly Deed[], people: Names, open: (fileI
     $("activity-list"),
     deeds.map((deed) => {
       const by = names(deed, people)
-      const verb = deed.what === "checkpoint" ? "made a checkpoint" : deed.what === "merge" ? "merged" : deed.files.every(({ gone }) => gone) ? "deleted from" : "changed"
+      const verb = deed.files.every(({ gone }) => gone) ? "deleted" : "changed"
+      // Merges and checkpoints put together what others wrote: they have no author of their own.
+      const title: Child[] = deed.what === "edit" ? [h("strong", {}, by), ` ${verb}`] : [h("strong", {}, deed.what === "merge" ? "Merge" : "Checkpoint")]
       return {
         key: deed.commit,
         signature: JSON.stringify([by, deed]),
@@ -77,16 +78,16 @@ export function showActivity(deeds: readonly Deed[], people: Names, open: (fileI
           h(
             "li",
             { class: "deed", "data-author": deed.authors.join(" "), "data-what": deed.what },
-            avatar(deed.authors[0], by),
+            deed.what === "edit" ? avatar(deed.authors[0], by) : h("span", { class: "sign" }, icon(deed.what === "merge" ? "merge" : "flag")),
             h(
               "div",
               {},
-              h("p", {}, h("strong", {}, by), ` ${verb}`, " ", h("span", { class: "deed-at" }, time(deed.at))),
+              h("p", {}, ...title, h("span", { class: "deed-at" }, time(deed.at))),
               h(
                 "ul",
                 { class: "deed-files" },
-                ...deed.files.map(({ fileId, path, entities }) =>
-                  h("li", {}, path === null ? h("span", { class: "gone" }, "a file that is not here") : h("button", { type: "button", class: "link", onclick: () => open(fileId) }, path), h("span", {}, count(entities, "entity", "entities"))),
+                ...deed.files.map(({ fileId, path, isHere, entities }) =>
+                  h("li", {}, !isHere ? h("span", { class: "gone", title: "Not in this version" }, path) : h("button", { type: "button", class: "link", onclick: () => open(fileId) }, path), h("span", {}, count(entities, "entity", "entities"))),
                 ),
               ),
             ),
@@ -115,11 +116,11 @@ export function keepTime(): void {
   }, 5_000)
 }
 
-function entityList(entities: readonly EntityChange[]): HTMLElement[] {
-  const told = tellable(entities)
-  const shown = told.slice(0, MAX_ENTITIES)
-  const list = h("ul", { class: "entities", "data-count": told.length, "data-added": told.filter((change) => statusOf(change) === "added").length }, ...shown.map(entityLine))
-  return told.length > shown.length ? [list, h("p", { class: "more" }, `and ${(told.length - shown.length).toLocaleString("en-US")} more`)] : [list]
+/** The first of them, and how many more there are of `total`. */
+function entityList(entities: readonly EntityChange[], total: number): HTMLElement[] {
+  const shown = tellable(entities).slice(0, MAX_ENTITIES)
+  const list = h("ul", { class: "entities" }, ...shown.map(entityLine))
+  return total > shown.length ? [list, h("p", { class: "more" }, `and ${(total - shown.length).toLocaleString("en-US")} more`)] : [list]
 }
 
 const MAX_ENTITIES = 30

@@ -1,6 +1,6 @@
 // The lixes of this browser: each a database of its own in the origin private file system, open in one tab at a time.
 import { createWorkerOpfsEngine, opfs, type LixEngine } from "lix-engine"
-import { createAccount, type Lix, openLix, switchAccount } from "lix-engine/lix"
+import { createAccount, createCheckpoint, type Lix, openLix, switchAccount } from "lix-engine/lix"
 import csvPlugin from "../../../plugins/csv/dist/index.js?raw"
 import jsonPlugin from "../../../plugins/json/dist/index.js?raw"
 import markdownPlugin from "../../../plugins/markdown/dist/index.js?raw"
@@ -50,6 +50,7 @@ export async function createLix(name: string, withExamples: boolean): Promise<Op
     await opened.lix.db.transaction().execute(async (db) => {
       for (const { path, text } of EXAMPLE_FILES) await db.insertInto("file").values({ path, data: encoder.encode(text) }).execute()
     })
+    await createCheckpoint({ lix: opened.lix })
   }
   return opened
 }

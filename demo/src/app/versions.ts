@@ -1,7 +1,7 @@
 // Versions: making, switching, and merging with a look at what would happen first.
-import { applyChangeSet, createChangeSet, createVersion, type Lix, mergeVersion, switchVersion } from "lix-engine/lix"
+import { createVersion, type Lix, mergeVersion, switchVersion } from "lix-engine/lix"
 import { count } from "../shared/format.ts"
-import { tellable } from "./describe.ts"
+import { type Status, statusOf, tellable } from "./describe.ts"
 import { ask, type Child, field, h, icon } from "./dom.ts"
 import { fileCard } from "./panels.ts"
 import { type FileChange, type MergeChange, mergePreview } from "./queries.ts"
@@ -46,40 +46,42 @@ export function versionMenu(versions: readonly Version[], { switchTo, create, me
   ]
 }
 
-/** Asks for a name, makes the version and switches to it. Resolves to its name; undefined if nobody wanted it. */
-export async function newVersion(lix: Lix, versions: readonly Version[]): Promise<string | undefined> {
+/** Asks for a name, makes the version and switches to it. */
+export async function newVersion(lix: Lix, versions: readonly Version[]): Promise<void> {
   const answer = await ask({
     title: "A version to try something",
     body: [h("p", {}, "It begins with everything as it is now. What you change there stays there until you merge it."), field("name", "Name", "draft", { maxlength: 60 })],
     confirm: "Make it and switch",
     check: ({ name = "" }) => (name.trim() === "" ? "It needs a name." : versions.some((version) => version.name === name.trim()) ? "There is one of that name." : undefined),
   })
-  if (!answer) return undefined
+  if (!answer) return
   const name = answer["name"]!.trim()
   await lix.db.transaction().execute(async (db) => {
     const version = await createVersion({ lix: { db }, name })
     await switchVersion({ lix: { db }, to: version })
   })
-  return name
 }
 
-/** Shows what a merge would do and does it if that is wanted. Resolves to how many entities came over; undefined if it was not wanted. */
-export async function mergeWithPreview(lix: Lix, source: Version, target: Version): Promise<number | undefined> {
+/** Shows what a merge into the active version would do, and does it if that is wanted; tells whether it did. */
+export async function mergeWithPreview(lix: Lix, source: Version, target: Version): Promise<boolean> {
   const changes = await mergePreview(lix, source.id, target.id)
   const incoming = changes.filter(({ side }) => side !== "back")
+  const told = tellable(incoming).filter(({ before, after }) => JSON.stringify(before) !== JSON.stringify(after))
   const back = changes.filter(({ side }) => side === "back")
-  const both = tellable(changes.filter(({ side }) => side === "both"))
-  const files = group(incoming)
-  const nothing = incoming.length === 0 && back.length === 0
+  const both = told.filter(({ side }) => side === "both")
+  const files = group(told)
+  // What only the target changed is no news: there is nothing to merge.
+  const nothing = incoming.length === 0
   const answer = await ask({
     id: "merge-dialog",
     wide: true,
     title: `Merge ${source.name} into ${target.name}`,
     body: [
-      h("p", { id: "merge-summary" }, incoming.length === 0 ? `${target.name} has everything of ${source.name} already.` : `${count(tellable(incoming).length, "entity", "entities")} in ${count(files.length, "file")} ${tellable(incoming).length === 1 ? "comes" : "come"} over.`),
+      h("p", { id: "merge-summary" }, incoming.length === 0 ? `${target.name} has everything of ${source.name} already.` : `${count(told.length, "entity", "entities")} in ${count(files.length, "file")} ${told.length === 1 ? "comes" : "come"} over.`),
       both.length > 0 && h("p", { class: "warn" }, `${count(both.length, "entity", "entities")} changed in both; what ${source.name} says stays.`),
       h("ul", { class: "file-cards" }, ...files.map((file) => fileCard(file).make())),
-      back.length > 0 &&
+      !nothing &&
+        back.length > 0 &&
         h(
           "label",
           { class: "choice" },
@@ -89,28 +91,32 @@ export async function mergeWithPreview(lix: Lix, source: Version, target: Versio
     ],
     confirm: nothing ? "Fine" : "Merge",
   })
-  if (!answer || nothing) return undefined
-  if (back.length > 0 && answer["keep"] === "on") return take(lix, incoming)
-  await mergeVersion({ lix, source, target })
-  return changes.length
+  if (!answer || nothing) return false
+  await mergeKeeping(lix, source, target, answer["keep"] === "on" ? back : [])
+  return true
 }
 
-/** Applies just these changes, in one transaction. */
-async function take(lix: Lix, changes: readonly MergeChange[]): Promise<number> {
-  if (changes.length === 0) return 0
-  const elements = changes.map(({ changeId, entityId, schemaKey, fileId }) => ({ change_id: changeId, entity_id: entityId, schema_key: schemaKey, file_id: fileId }))
+/** Merges, and puts back in the same transaction what the target alone had changed. */
+async function mergeKeeping(lix: Lix, source: Version, target: Version, back: readonly MergeChange[]): Promise<void> {
   await lix.db.transaction().execute(async (db) => {
-    const changeSet = await createChangeSet({ lix: { db }, elements, lixcol_version_id: "global" })
-    await applyChangeSet({ lix: { db }, changeSet })
+    await mergeVersion({ lix: { db }, source, target })
+    for (const { entityId, schemaKey, fileId, before, after, beforeChangeId } of back) {
+      if (before !== null && after !== null) {
+        await db.updateTable("state").set({ snapshot_content: JSON.stringify(before) }).where("entity_id", "=", entityId).where("schema_key", "=", schemaKey).where("file_id", "=", fileId).execute()
+      } else if (before !== null) {
+        const columns = ["entity_id", "schema_key", "file_id", "plugin_key", "snapshot_content", "schema_version"] as const
+        await db.insertInto("state").columns(columns).expression(db.selectFrom("change").select(columns).where("id", "=", beforeChangeId) as never).execute()
+      } else await db.deleteFrom("state").where("entity_id", "=", entityId).where("schema_key", "=", schemaKey).where("file_id", "=", fileId).execute()
+    }
   })
-  return changes.length
 }
 
 function group(changes: readonly MergeChange[]): FileChange[] {
-  const files = new Map<string, { fileId: string; path: string; entities: MergeChange[] }>()
+  const files = new Map<string, FileChange & { entities: MergeChange[]; counts: Record<Status, number> }>()
   for (const change of changes) {
-    const file = files.get(change.fileId) ?? { fileId: change.fileId, path: change.path, entities: [] }
+    const file = files.get(change.fileId) ?? { fileId: change.fileId, path: change.path, entities: [], counts: { added: 0, modified: 0, removed: 0 } }
     file.entities.push(change)
+    file.counts[statusOf(change)] += 1
     files.set(change.fileId, file)
   }
   return [...files.values()].sort((a, b) => (a.path < b.path ? -1 : 1))

@@ -1,9 +1,10 @@
 // What a strict program sees of the package. It is compiled, never run.
 import { Kysely, type Generated } from "kysely"
 import { LixDialect, type LixDialectConfig } from "lix-engine/kysely"
+import { createVersion, newLixFile, openLix, type JsonValue, type Lix, type LixDatabaseSchema, type LixRow } from "lix-engine/lix"
 import {
   ColumnBatch, createEngine, createMainMemoryEngine, createWorkerEngine, createWorkerOpfsEngine, EngineError, opfs,
-  type EngineStatus, type ErrorCode, type ExecOptions, type InitOptions, type InitResult, type LixEngine, type Params, type SessionState, type SqlValue,
+  type DetectedChange, type EngineStatus, type ErrorCode, type ExecOptions, type InitOptions, type InitResult, type LixEngine, type LixPlugin, type Params, type SessionState, type SqlValue,
 } from "lix-engine"
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -66,6 +67,27 @@ export async function kept(): Promise<void> {
   await engine.close({ discardUnsaved: true })
 }
 
+export const plugin: LixPlugin = {
+  key: "notes",
+  detectChangesGlob: "*.note",
+  detectChanges({ before, after, querySync }): DetectedChange[] {
+    same<typeof after.data, Uint8Array>(true)
+    const known = querySync("state").where("file_id", "=", after.id).selectAll().execute()
+    return known.length > 0 && before ? [] : [{ entity_id: after.id, schema: {}, snapshot_content: null }]
+  },
+  applyChanges: ({ file, changes }) => ({ fileData: new TextEncoder().encode(file.path + changes.length) }),
+}
+
+export function plugins(): LixEngine[] {
+  // @ts-expect-error objects cannot be sent to a worker
+  createWorkerOpfsEngine({ path: "a", providePlugins: [plugin] })
+  // @ts-expect-error a plugin has a key
+  createMainMemoryEngine({ providePlugins: [{}] })
+  // @ts-expect-error plugins are synchronous
+  createMainMemoryEngine({ providePlugins: [{ key: "a", detectChanges: async () => [] }] })
+  return [createMainMemoryEngine({ providePlugins: [plugin] }), createWorkerEngine({ expProvideStringifiedPlugins: ["export default {}"], pluginTimeoutMs: 1 })]
+}
+
 export function ports(port: MessagePort, worker: Worker): LixEngine[] {
   return [createEngine(port), createEngine(worker), createMainMemoryEngine()]
 }
@@ -90,4 +112,20 @@ export async function queries(engine: LixEngine): Promise<bigint | undefined> {
   void db.selectFrom("note").select("body")
   for await (const note of db.selectFrom("note").selectAll().stream(10)) void note.text
   return insertId
+}
+
+export async function lixes(engine: LixEngine): Promise<void> {
+  const blob = await newLixFile({ keyValues: [{ key: "lix_name", value: "notes" }] })
+  const lix: Lix = await openLix({ engine, blob, account: { id: "ada", name: "Ada" } })
+  const settings = await lix.db.selectFrom("key_value").select(["key", "value"]).execute()
+  same<typeof settings, { key: string; value: JsonValue }[]>(true)
+  same<LixRow<"file">["data"], Uint8Array>(true)
+  lix.observe(lix.db.selectFrom("file").select("path")).subscribe((files) => same<typeof files, { path: string }[]>(true))
+  await lix.db.transaction().execute((db) => createVersion({ lix: { db }, name: "Draft" }))
+  const own = await openLix<{ note: { id: number } }>({ engine })
+  const db: Kysely<LixDatabaseSchema & { note: { id: number } }> = own.db
+  // @ts-expect-error there is no such column
+  void db.selectFrom("key_value").select("valeu")
+  // @ts-expect-error there is no such option
+  await openLix({ storage: null })
 }

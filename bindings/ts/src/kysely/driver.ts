@@ -106,7 +106,7 @@ class LixConnection implements DatabaseConnection {
     this.state = result.state
     const { rows, columns, changes, lastInsertRowid } = result
     return {
-      rows: this.#parsesJson ? parseJson(rows, columns) : rows,
+      rows: this.#parsesJson ? await parseJson(rows, columns) : rows,
       ...(changes !== undefined && { numAffectedRows: BigInt(changes) }),
       ...(lastInsertRowid !== undefined && { insertId: BigInt(lastInsertRowid) }),
     }
@@ -127,7 +127,7 @@ class LixConnection implements DatabaseConnection {
     }
     // Only batches by column say how the columns are declared.
     for await (const batch of this.#engine.stream(query.sql, query.parameters, { ...settings, rowMode: "columns" }).batches()) {
-      if (batch.rowCount > 0) yield { rows: parseJson(rowsOf(batch) as Row[], batch.columns) }
+      if (batch.rowCount > 0) yield { rows: await parseJson(rowsOf(batch) as Row[], batch.columns) }
     }
   }
 }

@@ -5,6 +5,7 @@
  * beside them, in columns whose names begin with `_types:`; they are taken off the rows here.
  */
 
+import { later } from "../schedule.js"
 import type { ResultColumn, RowObject } from "../types.js"
 
 /** The name of a column with the types for another one, in which the letter has a place. */
@@ -12,11 +13,22 @@ export function typesOf(name: string, place: number): string {
   return `${TYPES}${place}:${name}`
 }
 
-/** Parses in place; the same rows. */
-export function parseJson<Row>(rows: Row[], columns: readonly ResultColumn[]): Row[] {
+/** Parses in place; the same rows. Many of them in slices, so that a page keeps painting. */
+export async function parseJson<Row>(rows: Row[], columns: readonly ResultColumn[]): Promise<Row[]> {
   const plan = planOf(columns)
   if (!plan) return rows
-  for (const row of rows as RowObject[]) {
+  for (let at = 0, until = performance.now() + SLICE_MS; at < rows.length; at += SLICE_ROWS) {
+    if (performance.now() > until) {
+      await new Promise<void>(later)
+      until = performance.now() + SLICE_MS
+    }
+    parseSlice(rows.slice(at, at + SLICE_ROWS) as RowObject[], plan)
+  }
+  return rows
+}
+
+function parseSlice(rows: readonly RowObject[], plan: Plan): void {
+  for (const row of rows) {
     for (const { name, types, place } of plan.values) {
       const letter = types === undefined ? undefined : (row[types] as string | null)?.[place]
       const value = row[name]
@@ -25,7 +37,6 @@ export function parseJson<Row>(rows: Row[], columns: readonly ResultColumn[]): R
     }
     for (const types of plan.types) delete row[types]
   }
-  return rows
 }
 
 interface Plan {
@@ -63,3 +74,5 @@ function parsed(text: string): unknown {
 }
 
 const TYPES = "_types:"
+const SLICE_MS = 8
+const SLICE_ROWS = 64

@@ -29,7 +29,6 @@ export {
   isDeterministicMode, mergeVersion, nanoId, nextDeterministicSequenceNumber, random, selectVersionDiff, selectWorkingDiff, switchAccount, switchVersion, timestamp, transition,
   uuidV7, type DiffQuery, type EntityFilters, type LixCommit, type LixContext, type LixDiff, type LixEntity, type LixThreadComment, type LixVersion, type WithId,
 } from "./helpers.js"
-export { LixJsonPlugin } from "./json-plugin.js"
 export type { LixPlugin } from "../plugins/plugin.js"
 export { EngineError } from "../errors.js"
 export { sql } from "kysely"

@@ -10,9 +10,10 @@
 
 import type { CompiledQuery, Kysely, QueryExecutorProvider } from "kysely"
 import { EngineError } from "../errors.js"
+import { changedKeys, type ChangedKey } from "../changes.js"
 import { alone } from "../kysely/driver.js"
 import { parseJson } from "../kysely/json.js"
-import type { EngineEvents, ExecResult, LixEngine } from "../types.js"
+import type { EngineEvents, ExecResult, LixEngine, ReadSet } from "../types.js"
 import { isSame } from "./same.js"
 
 /** A query that can be observed: of Kysely's builder, `sql`, or compiled. */
@@ -122,13 +123,11 @@ export class Observer {
   }
 
   /** Runs outside of transactions; undefined if a statement that is not Kysely's has opened one. @internal */
-  run<Row>(sql: string, parameters: readonly unknown[]): Promise<ExecResult<Row> | undefined> {
-    return alone(this.#engine, async () => {
-      const result = await this.#engine.exec<Row>(sql, parameters, { reportReads: true })
-      if (result.state.inTransaction) return undefined
-      parseJson(result.rows, result.columns)
-      return result
-    })
+  async run<Row>(sql: string, parameters: readonly unknown[]): Promise<ExecResult<Row> | undefined> {
+    const result = await alone(this.#engine, () => this.#engine.exec<Row>(sql, parameters, { reportReads: true }))
+    if (result.state.inTransaction) return undefined
+    await parseJson(result.rows, result.columns)
+    return result
   }
 
   #listen(): () => void {
@@ -157,9 +156,10 @@ class Observed<Row> implements LixObservable<Row> {
   readonly #sql: string
   readonly #parameters: readonly unknown[]
   readonly #subscribers = new Set<Subscriber<Row>>()
-  #result: { readonly rows: Row[]; readonly reads: ExecResult["reads"] } | undefined
+  #result: { readonly rows: Row[]; readonly on: Dependencies } | undefined
   /** Counts the times that nobody was left: runs of an earlier time are of no use. */
   #time = 0
+  #isActive = false
   #running = false
   /** Commits that came while a run was under way. */
   #missed: Commit[] = []
@@ -197,7 +197,7 @@ class Observed<Row> implements LixObservable<Row> {
 
   changed(commit: Commit): void {
     if (this.#running) this.#missed.push(commit)
-    else if (this.#later === undefined && concerns(commit, this.#result?.reads)) this.#runSoon()
+    else if (this.#later === undefined && this.#result?.on.includes(commit) !== false) this.#runSoon()
   }
 
   run(): void {
@@ -220,13 +220,19 @@ class Observed<Row> implements LixObservable<Row> {
     const subscriber: Subscriber<Row> = new Subscriber<Row>(object, emit as never, () => this.#unsubscribe(subscriber))
     this.#subscribers.add(subscriber)
     // Not before the caller has its subscription.
-    if (this.#subscribers.size === 1) queueMicrotask(() => this.#subscribers.has(subscriber) && this.#observer.activate(this as Observed<unknown>))
+    if (!this.#isActive) queueMicrotask(() => this.#activate())
     else if (this.#result) {
       const { rows } = this.#result
       // Not if there is news by then.
       queueMicrotask(() => subscriber.isNew && subscriber.next(rows))
     }
     return subscriber
+  }
+
+  #activate(): void {
+    if (this.#isActive || this.#subscribers.size === 0) return
+    this.#isActive = true
+    this.#observer.activate(this as Observed<unknown>)
   }
 
   #unsubscribe(subscriber: Subscriber<Row>): void {
@@ -266,14 +272,15 @@ class Observed<Row> implements LixObservable<Row> {
       return
     }
     const { rows, reads, state } = result
-    const isOutdated = missed.some((commit) => commit.commitSeq > state.commitSeq && concerns(commit, reads))
+    const on = new Dependencies(reads)
+    const isOutdated = missed.some((commit) => commit.commitSeq > state.commitSeq && on.includes(commit))
     const before = this.#result
-    this.#result = { rows, reads }
+    this.#result = { rows, on }
     // Rows that are outdated already are skipped once, and not twice: under constant writes some are told.
     this.#skipped = isOutdated && !this.#skipped
     if (this.#skipped) this.#result = before
     else if (!before || !isSame(before.rows, rows)) for (const subscriber of [...this.#subscribers]) subscriber.next(rows)
-    else this.#result = { rows: before.rows, reads }
+    else this.#result = { rows: before.rows, on }
     if (isOutdated && this.#subscribers.size > 0 && !this.#running) this.#runSoon()
   }
 
@@ -287,6 +294,7 @@ class Observed<Row> implements LixObservable<Row> {
 
   #release(): void {
     this.#time++
+    this.#isActive = false
     this.#running = false
     this.#missed = []
     this.#result = undefined
@@ -339,18 +347,43 @@ class Subscriber<Row> implements LixSubscription {
 
 type Commit = EngineEvents["commit"]
 
-/** Whether a commit may change a result. Without what was read any commit may. */
-function concerns({ changes, truncated, anyRead }: Commit, reads: ExecResult["reads"]): boolean {
-  if (!changes || truncated || anyRead || !reads || reads.anyCommit) return true
-  return changes.some((change) =>
-    reads.reads.some(
-      ({ schemaKey, versionId, fileId, entityId }) =>
-        (schemaKey === "" || schemaKey === change.schema_key) &&
-        (versionId === "" || versionId === change.version_id) &&
-        (fileId === "" || fileId === change.file_id) &&
-        (entityId === "" || entityId === change.entity_id),
-    ),
-  )
+/** What a result depends on, so that a long list of changes is compared with a long list of reads in no time. */
+class Dependencies {
+  readonly #any: boolean
+  /** By schema and by entity; "" is any. */
+  readonly #reads = new Map<string, Map<string, ReadSet["reads"][number][]>>()
+
+  /** Without what was read it depends on everything. */
+  constructor(reads: ReadSet | undefined) {
+    this.#any = !reads || reads.anyCommit
+    for (const read of reads?.reads ?? []) {
+      const ofSchema = this.#reads.get(read.schemaKey) ?? new Map<string, ReadSet["reads"][number][]>()
+      this.#reads.set(read.schemaKey, ofSchema)
+      const ofEntity = ofSchema.get(read.entityId)
+      if (ofEntity) ofEntity.push(read)
+      else ofSchema.set(read.entityId, [read])
+    }
+  }
+
+  /** Whether a commit may change the result. */
+  includes(commit: Commit): boolean {
+    if (this.#any || commit.truncated || commit.anyRead) return true
+    return changedKeys(commit)?.some((key) => this.#includesKey(key)) ?? true
+  }
+
+  #includesKey(key: ChangedKey): boolean {
+    for (const schema of [key.schema_key, ""]) {
+      const ofSchema = this.#reads.get(schema)
+      if (!ofSchema) continue
+      for (const entity of [key.entity_id, ""]) {
+        const isRead = ofSchema.get(entity)?.some(
+          ({ versionId, fileId }) => (versionId === "" || versionId === key.version_id) && (fileId === "" || fileId === key.file_id),
+        )
+        if (isRead) return true
+      }
+    }
+    return false
+  }
 }
 
 /** What tells parameters apart that JSON would write alike. */

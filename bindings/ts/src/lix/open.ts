@@ -9,14 +9,13 @@ import { Kysely } from "kysely"
 import { EngineError } from "../errors.js"
 import { createMainMemoryEngine, createWorkerEngine } from "../index.js"
 import { alone } from "../kysely/driver.js"
-import { LixDialect } from "../kysely/index.js"
 import { importText, type PluginFailure } from "../load-plugins.js"
 import { OPENED } from "../opened.js"
 import type { LixPlugin } from "../plugins/plugin.js"
 import type { InitOptions, LixEngine, LixKeyValue } from "../types.js"
 import type { JsonValue } from "./columns.js"
+import { LixDatabaseDialect } from "./dialect.js"
 import { createHooks, type LixHooks } from "./hooks.js"
-import { LixJsonPlugin } from "./json-plugin.js"
 import { Observer, type LixObservable, type ObservableQuery, type ObserveOptions } from "./observe.js"
 import type { LixDatabaseSchema } from "./tables.js"
 
@@ -46,7 +45,7 @@ export interface OpenLixOptions {
 export interface LixKeyValueOption {
   readonly key: string
   readonly value: JsonValue
-  /** Default: the active version; of a new lix `main`. */
+  /** Default: the active version; of a new lix `main`, and `global` for what is untracked. */
   readonly lixcol_version_id?: string | undefined
   /** Without changes, commits and history. */
   readonly lixcol_untracked?: boolean | undefined
@@ -85,10 +84,10 @@ export interface Lix<Database = LixDatabaseSchema> {
  * If it rejects, the engine is closed, unless it was initialised before.
  */
 export async function openLix<Tables = unknown>(options: OpenLixOptions = {}): Promise<Lix<LixDatabaseSchema & Tables>> {
-  const settings = settingsOf(options)
-  const engine = settings.engine ?? (settings.providePlugins ? createMainMemoryEngine() : defaultEngine())
+  const engine = engineOf(options)
   const isOurs = engine.status().phase === "new"
   try {
+    const settings = settingsOf(options)
     if (isOurs) await engine.init(await initOptions(settings))
     else await takeOver(engine, settings)
     await setUp(engine, settings)
@@ -133,12 +132,18 @@ export function optionInvalid(subject: string, message: string): EngineError {
   return new EngineError("INVALID", "OPTION_INVALID", message, { subject })
 }
 
-function settingsOf(options: OpenLixOptions): OpenLixOptions {
+function engineOf(options: OpenLixOptions): LixEngine {
   if (typeof options !== "object" || options === null) throw optionInvalid("options", "the options are no object")
+  const { engine, providePlugins } = options
+  if (engine === undefined) return providePlugins ? createMainMemoryEngine() : defaultEngine()
+  if (typeof engine?.exec !== "function" || typeof engine.status !== "function") throw optionInvalid("engine", "engine is no engine")
+  return engine
+}
+
+function settingsOf(options: OpenLixOptions): OpenLixOptions {
   if ("storage" in options) throw optionInvalid("storage", "there is no option storage; pass an engine that stores: createWorkerOpfsEngine({ path })")
   onlyKnown(options, ["engine", "blob", "account", "keyValues", "providePlugins"])
-  const { engine, account, providePlugins } = options
-  if (engine !== undefined && typeof engine?.exec !== "function") throw optionInvalid("engine", "engine is no engine")
+  const { account, providePlugins } = options
   if (account !== undefined) {
     if (typeof account !== "object" || account === null) throw optionInvalid("account", "account is no object")
     onlyKnown(account, ["id", "name"], "account.")
@@ -195,7 +200,7 @@ async function setUp(engine: LixEngine, { account, keyValues }: OpenLixOptions):
 }
 
 function lixOf<Database>(engine: LixEngine): Lix<Database> {
-  const db = new Kysely<Database>({ dialect: new LixDialect({ engine, parseJson: true }), plugins: [new LixJsonPlugin()] })
+  const db = new Kysely<Database>({ dialect: new LixDatabaseDialect(engine) })
   const untyped = db as unknown as Kysely<never>
   const observer = new Observer(engine, untyped)
   let closing: Promise<void> | undefined

@@ -84,8 +84,23 @@ export interface PluginChange {
 /** `selectFrom` of Kysely, with queries that run at once. */
 export type QuerySync = (table: string) => SyncQuery
 
-/** Kysely's `SelectQueryBuilder`, whose three `execute` methods return their rows instead of promises. */
+/**
+ * Kysely's `SelectQueryBuilder`, whose three `execute` methods return their rows instead of promises. These are the
+ * methods most often used; all others are there, too.
+ */
 export interface SyncQuery {
+  select: SyncStep
+  selectAll: SyncStep
+  distinct: SyncStep
+  innerJoin: SyncStep
+  leftJoin: SyncStep
+  where: SyncStep
+  whereRef: SyncStep
+  groupBy: SyncStep
+  having: SyncStep
+  orderBy: SyncStep
+  limit: SyncStep
+  offset: SyncStep
   /** The rows as objects. `snapshot_content` is parsed; other JSON is text. */
   execute(): SyncRow[]
   executeTakeFirst(): SyncRow | undefined
@@ -94,6 +109,10 @@ export interface SyncQuery {
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- everything else is Kysely's
   [method: string]: any
 }
+
+/** Columns, tables and values as text, Kysely's expressions, or functions of its expression builder. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- Kysely's expression builder
+export type SyncStep = (...args: (string | number | bigint | boolean | object | null | undefined | ((builder: any) => unknown))[]) => SyncQuery
 
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- a column's type is known to whoever names it
 export type SyncRow = { [column: string]: any }

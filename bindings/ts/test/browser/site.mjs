@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { build } from "esbuild"
+import { pluginMd } from "./plugin-md.mjs"
 
 /** A page's script in one module that imports the package as it is built, not its sources. */
 export async function bundle(entry, cleanups) {
@@ -27,10 +28,22 @@ export async function bundle(entry, cleanups) {
     format: "esm",
     target: "es2022",
     external: ["kysely", "kysely/*"],
-    plugins: [fromBuild],
+    plugins: [fromBuild, pluginAsText],
     logLevel: "error",
   })
   return out
+}
+
+/** `import code from "text:lix-plugin-json"`: a plugin's module as text, as bundlers of people do with `?raw`. */
+const pluginAsText = {
+  name: "plugin-as-text",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^text:/ }, ({ path }) => ({ path: path.slice("text:".length), namespace: "text" }))
+    onLoad({ filter: /.*/, namespace: "text" }, async ({ path }) => {
+      const contents = path === "@lix-js/plugin-md" ? await pluginMd() : readFileSync(fileURLToPath(import.meta.resolve(path)), "utf8")
+      return { contents, loader: "text" }
+    })
+  },
 }
 
 /** The package under other addresses, where the server does something on purpose: see `variant`. */

@@ -158,6 +158,8 @@ const OUTSIDE = {
       await page.goto(`${world.origin}/pages/blank.html`)
       await goBack(page)
       const { stored } = await world.ledger.until(path, (entry) => entry.restored > restored || entry.opened > opened, "the page to come back")
+      // The page tells its server before the browser tells this program; a navigation in between would be taken for an interruption.
+      await page.waitForURL(`**?load=${path}`, { waitUntil: "commit" })
       // Restored or loaded anew: it goes on writing, and what it writes is stored.
       await world.ledger.until(path, (entry) => entry.stored > stored + 1, "a save")
     }

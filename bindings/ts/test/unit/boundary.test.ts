@@ -31,7 +31,12 @@ test("what runs plugins is loaded on its own, and needs of Kysely what builds a 
 })
 
 test("the Kysely dialect brings Kysely and no engine", async () => {
-  assert.deepEqual(await reach("kysely/index.ts"), ["kysely", "src/kysely/dialect.ts", "src/kysely/driver.ts", "src/kysely/index.ts"])
+  assert.deepEqual(await reach("kysely/index.ts"), ["kysely", "src/kysely/dialect.ts", "src/kysely/driver.ts", "src/kysely/index.ts", "src/kysely/json.ts", "src/schedule.ts"])
+})
+
+test("the entry for lixes needs Kysely and what the package needs", async () => {
+  const bare = (await reach("lix/index.ts")).filter((name) => !/^(src|\.)\//.test(name))
+  assert.deepEqual(bare, ["@bufbuild/protobuf", "@bufbuild/protobuf/codegenv2", "@bufbuild/protobuf/wire", "kysely", "kysely/helpers/sqlite"])
 })
 
 test("the package itself needs protobuf and nothing else", async () => {

@@ -247,7 +247,7 @@ test("values keep their types both ways; of the JSON only snapshot_content is pa
     assert.deepEqual([base64, back["x"]], [Buffer.from(bytes).toString("base64"), bytes])
   }
   for (const value of [undefined, NaN, Infinity, 1n << 64n, new Date(), Symbol("s")]) {
-    assert.throws(() => reading((query) => query("a").where("x", "=", value).selectAll().execute(), () => assert.fail("nothing is asked")), { reason: "PLUGIN_FAILED" })
+    assert.throws(() => reading((query) => query("a").where("x", "=", value as number).selectAll().execute(), () => assert.fail("nothing is asked")), { reason: "PLUGIN_FAILED" })
   }
 })
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::json;
 use super::state::{Key, Own, is_shared};
-use super::{GLOBAL, Lix, OWN_PLUGIN};
+use super::{GLOBAL, LIX_FILE, Lix, OWN_PLUGIN};
 use crate::sqlite::Bound;
 
 /// A commit of changes that exist already.
@@ -278,10 +278,22 @@ impl Lix {
         created_at: Option<&str>,
         is_deleted: bool,
     ) -> Result<()> {
+        // An index of files makes replacing dear, and rows of no file are not in it.
+        let sql = match &*key.file_id == LIX_FILE {
+            true => {
+                "insert or replace into _lix_state
+                   (version_id, schema_key, entity_id, file_id, change_seq, commit_no, created_at, is_deleted)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+            }
+            false => {
+                "insert into _lix_state
+                   (version_id, schema_key, entity_id, file_id, change_seq, commit_no, created_at, is_deleted)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                 on conflict do update set change_seq = ?5, commit_no = ?6, created_at = ?7, is_deleted = ?8"
+            }
+        };
         self.sql.run(
-            "insert or replace into _lix_state
-               (version_id, schema_key, entity_id, file_id, change_seq, commit_no, created_at, is_deleted)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            sql,
             &[
                 Bound::Text(version_id),
                 Bound::Text(&key.schema_key),

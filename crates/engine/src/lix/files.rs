@@ -64,14 +64,16 @@ enum Owner {
 /// What is kept in memory of files, and dropped whenever one may have changed.
 #[derive(Default)]
 pub(crate) struct Files {
-    /// By file and version.
-    kept: RefCell<HashMap<Rc<str>, HashMap<Rc<str>, Kept>>>,
+    /// By file.
+    kept: RefCell<HashMap<Rc<str>, ByVersion>>,
     bytes: Cell<usize>,
     /// How many plugins are being called, one from within another.
     depth: Cell<u32>,
     /// The version that the innermost of them works for.
     seen_from: RefCell<Option<Rc<str>>>,
 }
+
+type ByVersion = HashMap<Rc<str>, Kept>;
 
 /// Of one file in one version.
 #[derive(Clone, Default)]
@@ -169,10 +171,13 @@ impl Lix {
         if keys.clone().next().is_some() {
             return Ok(Owner::Fallback);
         }
-        if let Some(key) = without_any()? {
-            return Ok(of(&|other| *key == *other).unwrap_or(Owner::Missing(key)));
+        // Without entities it is for whoever the path belongs to.
+        if let Some(owner) = first(&matches) {
+            return Ok(owner);
         }
-        Ok(first(&matches).unwrap_or(Owner::Nobody))
+        let found_none = without_any()?;
+        let by_key = |key: Rc<str>| of(&|other| *key == *other).unwrap_or(Owner::Missing(key));
+        Ok(found_none.map_or(Owner::Nobody, by_key))
     }
 
     /// Calls a plugin on behalf of a version: that is the one which counts as active meanwhile.
@@ -185,7 +190,8 @@ impl Lix {
         let plugins = self.plugins().expect("there is a plugin of that number");
         let key = plugins.manifests()[number].key.clone();
         if self.files.depth.get() >= MAX_DEPTH {
-            let message = format!("plugin '{key}': what it reads makes it be called again and again");
+            let message =
+                format!("plugin '{key}': what it reads makes it be called again and again");
             return Err(Error::new(Reason::PluginFailed, message).subject(key));
         }
         let _called = Called::new(&self.files, version_id);

@@ -11,10 +11,10 @@ use std::rc::Rc;
 
 use lix_engine_protocol::Result;
 
-use super::{LIX_FILE, Lix};
 use super::derived::WorkingSet;
 use super::graph::Direction;
 use super::state::Key;
+use super::{LIX_FILE, Lix};
 use crate::sqlite::{Bound, Statement};
 
 /// Which history is wanted. An empty list means no row, none means any.

@@ -41,8 +41,15 @@ impl Lix {
         let version = "insert into _lix_meta (key, value) values ('schema_version', ?)";
         self.sql.run(version, &[Bound::Text(SCHEMA_VERSION)])?;
         self.sql.script(include_str!("migrate.sql"))?;
+        let has_files =
+            "select 1 from sqlite_schema where lower(name) = 'internal_file_data_cache'";
+        let has_files = self.sql.first(has_files, &[], |_| ())?.is_some();
+        if has_files {
+            self.sql.script(FILE_DATA)?;
+        }
         self.drop_original()?;
-        self.rebuild()
+        self.rebuild()?;
+        if has_files { self.adopt_written() } else { Ok(()) }
     }
 
     fn find_damage(&self) -> Result<()> {
@@ -85,6 +92,12 @@ impl Lix {
         Ok(())
     }
 }
+
+/// What files showed, to be matched with their entities once these are there.
+const FILE_DATA: &str =
+    "insert or ignore into _lix_file_data (version_id, file_id, plugin_key, fingerprint, data)
+  select version_id, file_id, '', '', data from internal_file_data_cache
+  where typeof(data) = 'blob' and version_id is not null and file_id is not null";
 
 fn is_table_of_original(name: &str) -> bool {
     let name = name.to_ascii_lowercase();

@@ -145,8 +145,10 @@ impl Lix {
             known.insert(row.text(0));
             Ok(())
         })?;
-        let is_missing = |statement: &&str| name(statement).is_some_and(|name| !known.contains(name));
-        let missing: Vec<&str> = include_str!("tables.sql").split(";\n").filter(is_missing).collect();
+        let is_missing =
+            |statement: &&str| name(statement).is_some_and(|name| !known.contains(name));
+        let missing: Vec<&str> =
+            include_str!("tables.sql").split(";\n").filter(is_missing).collect();
         match missing.is_empty() {
             true => Ok(()),
             false => self.at_once(|| self.sql.script(&missing.join(";\n"))),
@@ -216,7 +218,10 @@ fn key_values(options: &LixOptions) -> Result<Vec<KeyValue>> {
 
 /// The tables of a lix, by name.
 fn table_names() -> impl Iterator<Item = &'static str> {
-    include_str!("tables.sql").split(";\n").filter(|sql| sql.contains("create table ")).filter_map(name)
+    include_str!("tables.sql")
+        .split(";\n")
+        .filter(|sql| sql.contains("create table "))
+        .filter_map(name)
 }
 
 /// What a statement of `tables.sql` creates.

@@ -13,8 +13,7 @@ use lix_engine_protocol::{Error, Reason, Result};
 use serde_json::Value;
 
 use super::{Lix, json};
-use crate::database::start_of_more;
-use crate::sqlite::{Bound, Prepared, Statement, Stored};
+use crate::sqlite::{Bound, Prepared, Statement, Stored, start_of_more};
 use crate::{PluginQuery, base64};
 
 /// Reads of a lix.
@@ -239,7 +238,8 @@ mod tests {
 
     #[test]
     fn values_go_in_as_json() {
-        let params = r#"[null, true, "t", 7, 0.5, {"integer": "9007199254740993"}, {"base64": "AP8="}]"#;
+        let params =
+            r#"[null, true, "t", 7, 0.5, {"integer": "9007199254740993"}, {"base64": "AP8="}]"#;
         let sql = "select quote(?) || quote(?) || quote(?) || quote(?) || quote(?) || quote(?) || quote(?) as q";
         assert_eq!(
             query(&lix(), sql, params).as_deref(),
@@ -326,7 +326,10 @@ mod tests {
         assert_eq!(user(&lix, sql), [outer]);
         // A write goes on after its question, and one that is refused leaves the transaction open.
         user(&lix, "update key_value set value = ask('select 1 as one', '[]') where key = 'a'");
-        assert_eq!(user(&lix, "select value ->> '$.rows[0][0]' from key_value where key = 'a'"), ["1"]);
+        assert_eq!(
+            user(&lix, "select value ->> '$.rows[0][0]' from key_value where key = 'a'"),
+            ["1"]
+        );
         let Ok(Prepared::Statement { mut statement, .. }) =
             Statement::prepare(lix.sql.link(), "select ask('commit', '[]')")
         else {

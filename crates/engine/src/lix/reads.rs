@@ -86,7 +86,8 @@ impl Lix {
         }
         let Key { schema_key, entity_id, file_id } = key;
         self.note_read(Read { schema_key, version_id, file_id, entity_id });
-        if version_id == GLOBAL && derived::SCHEMAS.contains(&&**schema_key) {
+        let is_derived = derived::SCHEMAS.contains(&&**schema_key) && &**file_id == LIX_FILE;
+        if version_id == GLOBAL && is_derived {
             self.note_graph();
         }
     }
@@ -147,7 +148,8 @@ impl Lix {
                 }
             }
             let has_derived = schema_key.is_empty() || derived::SCHEMAS.contains(&&**schema_key);
-            if sees_global && has_derived {
+            let is_own = files.iter().any(|file| matches!(&**file, "" | LIX_FILE));
+            if sees_global && has_derived && is_own {
                 self.note_graph();
             }
         }

@@ -14,7 +14,7 @@ use rusqlite::ffi;
 
 use super::function::Owned;
 use super::vtab::{Argument, Cell, Change, Distinct, Op, Plan, Rows, Table, Transaction, Values};
-use super::{Bound, Link, Stored};
+use super::{Bound, Link, Stored, start_of_more};
 use crate::Platform;
 use crate::database::Database;
 use crate::exec::Surroundings;
@@ -1284,5 +1284,15 @@ impl Platform for Clock {
 
     fn random(&self, buffer: &mut [u8]) {
         buffer.fill(4);
+    }
+}
+
+#[test]
+fn what_follows_a_statement_is_found_behind_blanks_and_comments() {
+    for nothing in ["", " ", ";", " ; ; ", "-- x", "-- x\n ", "/* x */", "/* x", "/**/;--"] {
+        assert_eq!(start_of_more(nothing), None, "{nothing:?}");
+    }
+    for (text, at) in [("x", 0), (" ;select", 2), ("-- a\nx", 5), ("/* */ x", 6), ("- x", 0)] {
+        assert_eq!(start_of_more(text), Some(at), "{text:?}");
     }
 }

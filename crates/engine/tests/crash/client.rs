@@ -52,7 +52,8 @@ impl Client {
 
     fn new(disk: Option<Disk>, seed: u64) -> Self {
         let storage: &[StorageKind] = if disk.is_some() { &[StorageKind::File] } else { &[] };
-        let options = SessionOptions { limits: NATIVE_LIMITS, storage, plugins: &[], conformance: false };
+        let options =
+            SessionOptions { limits: NATIVE_LIMITS, storage, plugins: &[], conformance: false };
         let platform = Arc::new(Clock { seed, ..Clock::default() });
         Self {
             session: Session::new(options, platform.clone()),

@@ -26,7 +26,12 @@ const LIMITS: Limits = Limits {
 /// Statements, one a line: each is answered once, the state is SQLite's, the session stays usable,
 /// and in the end the database is sound for somebody else too.
 pub(crate) fn sql(script: &str) {
-    let mut host = Host::with(SessionOptions { limits: LIMITS, storage: &[], plugins: &[], conformance: false });
+    let mut host = Host::with(SessionOptions {
+        limits: LIMITS,
+        storage: &[],
+        plugins: &[],
+        conformance: false,
+    });
     host.init(None).unwrap();
     host.platform.tick_ms.store(1, Ordering::Relaxed);
     for sql in SCHEMA {
@@ -97,7 +102,12 @@ fn asks_to_die(body: Option<&frame::Body>) -> bool {
 /// Messages of any content: every request is answered exactly once, and the session either goes on
 /// or says that it ended.
 pub(crate) fn messages(messages: &[Vec<u8>]) {
-    let mut host = Host::with(SessionOptions { limits: LIMITS, storage: &[], plugins: &[], conformance: true });
+    let mut host = Host::with(SessionOptions {
+        limits: LIMITS,
+        storage: &[],
+        plugins: &[],
+        conformance: true,
+    });
     host.platform.tick_ms.store(1, Ordering::Relaxed);
     let mut has_ended = false;
     for bytes in messages {

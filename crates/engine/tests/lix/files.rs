@@ -9,7 +9,11 @@ use lix_engine_protocol::proto::{
 use serde_json::json;
 
 use crate::host::{Host, init_request as init};
-use crate::plugins::{Calls, Loaded, Plugin, answer, ask, failed, json_members, line_schema, lines};
+use crate::migration::{changed, image};
+use crate::plugins::{
+    Calls, Loaded, Plugin, answer, ask, failed, json_members, line_schema, lines,
+};
+use crate::random::{Random, setting};
 use crate::script::Lix;
 
 /// A lix with plugins, and what they were called for since the last look.
@@ -183,7 +187,8 @@ fn a_file_of_global_is_copied_when_it_is_written() {
         [r#"'global' | '{"a":1,"b":1}' | NULL"#, r#"'main' | '{"a":2,"b":1}' | NULL"#]
     );
     // What was not changed is still global's.
-    let rows = "select entity_id, inherited_from_version_id from state where file_id = 'f' order by 1";
+    let rows =
+        "select entity_id, inherited_from_version_id from state where file_id = 'f' order by 1";
     assert_eq!(lix.rows(rows), ["'a' | NULL", "'b' | 'global'", "'f' | NULL"]);
     lix.check_rebuild();
     lix.run("delete from file where id = 'f'");
@@ -203,7 +208,10 @@ fn plugins_come_and_go() {
     // Without the plugin: the bytes that were written.
     let mut without = lix.reopened(vec![]);
     assert_eq!(without.content("/f.json"), r#"{ "a": 1 }"#);
-    assert_eq!(without.rows("select id, path from file where data is not null"), ["'f' | '/f.json'"]);
+    assert_eq!(
+        without.rows("select id, path from file where data is not null"),
+        ["'f' | '/f.json'"]
+    );
     // Until the entities are others. What needs no bytes needs no plugin.
     without.run("update state set snapshot_content = '{\"value\":2}' where entity_id = 'a'");
     without.fails("select data from file", Reason::PluginMissing, "'json', which is not loaded");
@@ -239,7 +247,9 @@ fn bytes_of_a_missing_plugin_stay_for_whoever_sees_their_entities() {
     lix.write("f", "/f.json", "{ \"a\": 1 }");
     let main = lix.main();
     for (id, option) in [("branch", "from"), ("other", "from"), ("twin", "inherits_from")] {
-        lix.run(&format!("select id from lix_create_version('{{\"id\": \"{id}\", \"{option}\": \"{main}\"}}')"));
+        lix.run(&format!(
+            "select id from lix_create_version('{{\"id\": \"{id}\", \"{option}\": \"{main}\"}}')"
+        ));
     }
     lix.edit("f", "{ \"a\": 2 }");
     lix.edit("f", "{ \"a\": 3 }");
@@ -252,7 +262,9 @@ fn bytes_of_a_missing_plugin_stay_for_whoever_sees_their_entities() {
     assert_eq!(of(&mut without, "twin"), ["'{ \"a\": 1 }'"]);
     // Taken over by one version, then lost by the one that had written it.
     let mut lix = without.reopened(vec![json_members("json")]);
-    lix.run(&format!("select * from lix_merge_version('{{\"source\": \"{main}\", \"target\": \"branch\"}}')"));
+    lix.run(&format!(
+        "select * from lix_merge_version('{{\"source\": \"{main}\", \"target\": \"branch\"}}')"
+    ));
     lix.run("delete from file where id = 'f'");
     let mut without = lix.reopened(vec![]);
     assert_eq!(of(&mut without, "branch"), ["'{ \"a\": 3 }'"]);
@@ -265,10 +277,12 @@ fn bytes_of_a_missing_plugin_stay_for_whoever_sees_their_entities() {
 fn paths() {
     let mut lix = Files::new(vec![]);
     let long = format!("/{}", "x".repeat(5_000));
-    for path in ["/a", "/ä", "/.hidden", "/a.", &long, "/a b", "/a?b#c", "/a/../b", "/./a", "/%20"] {
+    for path in ["/a", "/ä", "/.hidden", "/a.", &long, "/a b", "/a?b#c", "/a/../b", "/./a", "/%20"]
+    {
         lix.write(path, path, "x");
     }
-    for path in ["", "a", "/", "/a/", "/a//b", "/a\\b", "//a", "/c\nd", "/c\rd", "/c\n//d", "/c\0d"] {
+    for path in ["", "a", "/", "/a/", "/a//b", "/a\\b", "//a", "/c\nd", "/c\rd", "/c\n//d", "/c\0d"]
+    {
         let params = [value::Kind::Text(path.into())];
         let insert = lix.exec("insert into file (path) values (?)", &params);
         assert_eq!(insert, Err(Reason::SchemaMismatch), "{path:?}");
@@ -280,8 +294,16 @@ fn paths() {
         Reason::SchemaMismatch,
         "The provided snapshot content does not match the schema 'lix_file_descriptor' (1.0).",
     );
-    lix.fails("insert into file (path) values ('x')", Reason::SchemaMismatch, "/path must match pattern \"");
-    lix.fails("insert into file (path) values ('x')", Reason::SchemaMismatch, "Received value: \"x\"");
+    lix.fails(
+        "insert into file (path) values ('x')",
+        Reason::SchemaMismatch,
+        "/path must match pattern \"",
+    );
+    lix.fails(
+        "insert into file (path) values ('x')",
+        Reason::SchemaMismatch,
+        "Received value: \"x\"",
+    );
     lix.fails("insert into file (id) values ('x')", Reason::SchemaMismatch, "path");
     // Paths are what they are: two that look the same are two files.
     lix.write("nfc", "/\u{e9}", "1");
@@ -318,7 +340,10 @@ fn columns() {
     let rest = "lixcol_inherited_from_version_id lixcol_change_id lixcol_created_at lixcol_updated_at \
                 lixcol_commit_id lixcol_untracked";
     assert_eq!(names(&mut lix, "file"), format!("{own} lixcol_file_id {rest}"));
-    assert_eq!(names(&mut lix, "file_all"), format!("{own} lixcol_file_id lixcol_version_id {rest}"));
+    assert_eq!(
+        names(&mut lix, "file_all"),
+        format!("{own} lixcol_file_id lixcol_version_id {rest}")
+    );
     assert_eq!(
         names(&mut lix, "file_history"),
         format!(
@@ -327,9 +352,11 @@ fn columns() {
         )
     );
     // As those of key values, but for what belongs to files.
-    for (files, key_values) in
-        [("file", "key_value"), ("file_all", "key_value_all"), ("file_history", "key_value_history")]
-    {
+    for (files, key_values) in [
+        ("file", "key_value"),
+        ("file_all", "key_value_all"),
+        ("file_history", "key_value_history"),
+    ] {
         let of = |lix: &mut Files, table| -> Vec<String> {
             let names = names(lix, table);
             let known = ["lixcol_file_id", "lixcol_plugin_key", "lixcol_entity_id"];
@@ -343,7 +370,9 @@ fn columns() {
         };
         assert_eq!(of(&mut lix, files), of(&mut lix, key_values), "{files}");
     }
-    lix.run("insert into file (id, path, metadata, hidden) values ('f', '/f', '{\"k\": [1, true]}', 1)");
+    lix.run(
+        "insert into file (id, path, metadata, hidden) values ('f', '/f', '{\"k\": [1, true]}', 1)",
+    );
     assert_eq!(
         lix.rows("select id, path, data, metadata, hidden, lixcol_entity_id, lixcol_schema_key, lixcol_file_id, lixcol_untracked from file"),
         [r#"'f' | '/f' | x'' | '{"k":[1,true]}' | 1 | 'f' | 'lix_file_descriptor' | 'f' | 0"#]
@@ -450,11 +479,12 @@ fn each_row_of_a_statement_sees_those_before_it() {
             let files = seen.ask("select count(*) from file", json!([]));
             let path = seen.ask("select path from file where id = ?", json!([seen.after.0["id"]]));
             let snapshot = json!({"n": count[0][0], "files": files[0][0], "path": path[0][0]});
-            Ok(answer(json!({"x-lix-key": "n", "x-lix-version": "1.0"}), vec![("n".into(), Some(snapshot))]))
+            Ok(answer(
+                json!({"x-lix-key": "n", "x-lix-version": "1.0"}),
+                vec![("n".into(), Some(snapshot))],
+            ))
         })),
-        apply: Some(Box::new(|_, changes, _| {
-            Ok(changes["rows"][0][5].to_string().into_bytes())
-        })),
+        apply: Some(Box::new(|_, changes, _| Ok(changes["rows"][0][5].to_string().into_bytes()))),
     };
     let mut lix = Files::new(vec![counting]);
     lix.run("insert into file (id, path) values ('a', '/a.n'), ('b', '/b.n'), ('c', '/c.n')");
@@ -509,14 +539,22 @@ fn untracked_files_make_no_commit() {
     lix.run("update file set path = '/g.json' where id = 'f'");
     assert_eq!(lix.rows("select hex(data) from file where id = 'u'"), ["'02'"]);
     assert_eq!(lix.content("/g.json"), r#"{"a":2,"b":1}"#);
-    assert_eq!(lix.rows("select count(*) from state where file_id in ('f', 'u') and untracked"), ["5"]);
+    assert_eq!(
+        lix.rows("select count(*) from state where file_id in ('f', 'u') and untracked"),
+        ["5"]
+    );
     assert_eq!((lix.commits(), lix.changes()), before);
     lix.check_rebuild();
     // It becomes tracked as a whole.
     lix.run("update file set lixcol_untracked = 0 where id = 'f'");
-    assert_eq!(lix.rows("select count(*), sum(untracked) from state where file_id = 'f'"), ["3 | 0"]);
+    assert_eq!(
+        lix.rows("select count(*), sum(untracked) from state where file_id = 'f'"),
+        ["3 | 0"]
+    );
     assert_eq!(lix.commits(), before.0 + 1);
-    lix.run("update file set lixcol_untracked = 1, data = cast('{\"a\":3}' as blob) where id = 'f'");
+    lix.run(
+        "update file set lixcol_untracked = 1, data = cast('{\"a\":3}' as blob) where id = 'f'",
+    );
     assert_eq!(lix.content("/g.json"), r#"{"a":3}"#);
     lix.run("delete from file where id = 'u'");
     assert_eq!(lix.rows("select id from file"), ["'f'"]);
@@ -561,7 +599,9 @@ fn unknown_files_are_noted_without_a_change() {
     lix.edit("g", "2");
     let log = "select key, level, message, lixcol_untracked, lixcol_inherited_from_version_id from log order by message";
     let row = |verb: &str, path: &str| {
-        format!("'lix_file_no_plugin' | 'warn' | 'File {verb} at {path} but no plugin available to detect changes' | 1 | 'global'")
+        format!(
+            "'lix_file_no_plugin' | 'warn' | 'File {verb} at {path} but no plugin available to detect changes' | 1 | 'global'"
+        )
     };
     assert_eq!(lix.rows(log), [row("inserted", "/f"), row("inserted", "/g"), row("updated", "/g")]);
     lix.run("insert into key_value (key, value) values ('lix_log_levels', '[\"error\"]')");
@@ -597,7 +637,10 @@ fn a_plugin_that_changes_nothing_new_writes_nothing() {
         detect: Some(Box::new(|seen| {
             let text = seen.text().to_owned();
             let length = text.len().to_string();
-            let changes = vec![("text".into(), Some(json!({"v": text}))), ("length".into(), Some(json!({"v": length})))];
+            let changes = vec![
+                ("text".into(), Some(json!({"v": text}))),
+                ("length".into(), Some(json!({"v": length}))),
+            ];
             Ok(answer(json!({"x-lix-key": "e", "x-lix-version": "1.0"}), changes))
         })),
         apply: Some(Box::new(|_, changes, _| {
@@ -635,7 +678,11 @@ fn a_file_that_is_renamed_changes_hands() {
     assert_eq!(lix.rows(owners), ["'lix_own_entity'", "'lix_unknown_file_fallback_plugin'"]);
     assert_eq!(lix.content("/f"), "end");
     // What the new plugin does not take, it does not get.
-    lix.fails("update file set path = '/f.json' where id = 'f'", Reason::PluginFailed, "no JSON object");
+    lix.fails(
+        "update file set path = '/f.json' where id = 'f'",
+        Reason::PluginFailed,
+        "no JSON object",
+    );
     assert_eq!(lix.content("/f"), "end");
     let history = "select lixcol_depth, path, cast(data as text) from file_history
         where lixcol_root_commit_id = (select commit_id from version where name = 'main') order by 1";
@@ -662,7 +709,12 @@ fn all_plugins_that_match_look_and_one_gives_the_bytes() {
         })),
         apply: None,
     };
-    let blind = Plugin { key: "blind", glob: Some("*"), detect: None, apply: Some(Box::new(|_, _, _| Ok(b"blind".into()))) };
+    let blind = Plugin {
+        key: "blind",
+        glob: Some("*"),
+        detect: None,
+        apply: Some(Box::new(|_, _, _| Ok(b"blind".into()))),
+    };
     let deaf = Plugin { key: "deaf", glob: None, ..json_members("deaf") };
     let mut lix = Files::new(vec![blind, deaf, size, json_members("json")]);
     lix.write("f", "/f.json", r#"{"a":1}"#);
@@ -670,7 +722,10 @@ fn all_plugins_that_match_look_and_one_gives_the_bytes() {
     assert_eq!(lix.content("/f.json"), r#"{"a":1}"#);
     lix.edit("f", r#"{"a":10}"#);
     assert_eq!(lix.content("/f.json"), r#"{"a":10}"#);
-    assert_eq!(lix.rows("select snapshot_content from state where entity_id = 'size'"), [r#"'{"bytes":8}'"#]);
+    assert_eq!(
+        lix.rows("select snapshot_content from state where entity_id = 'size'"),
+        [r#"'{"bytes":8}'"#]
+    );
     // Nobody who detects: the bytes stay bytes.
     lix.write("b", "/b", "seen");
     assert_eq!(lix.content("/b"), "seen");
@@ -692,7 +747,9 @@ fn schemas_are_stored_once_and_stay_the_same() {
             let snapshot = (text != "delete").then(|| json!({"text": text}));
             Ok(answer(schema.clone(), vec![("only".into(), snapshot)]))
         })),
-        apply: Some(Box::new(|_, changes, _| Ok(changes["rows"][0][5]["text"].as_str().unwrap_or_default().into()))),
+        apply: Some(Box::new(|_, changes, _| {
+            Ok(changes["rows"][0][5]["text"].as_str().unwrap_or_default().into())
+        })),
     };
     let one = json!({"x-lix-key": "s", "x-lix-version": "1.0", "type": "object", "properties": {"text": {"type": "string", "maxLength": 9}}});
     let stored = "select key, version, lixcol_untracked from stored_schema where key in ('s', 't') order by 1, 2";
@@ -701,8 +758,11 @@ fn schemas_are_stored_once_and_stay_the_same() {
     assert_eq!(lix.rows(stored), [""; 0], "a schema that nothing was written with");
     lix.write("f", "/f", "text");
     assert_eq!(lix.rows(stored), ["'s' | '1.0' | 0"]);
-    lix.fails("update file set data = cast('much too long' as blob) where id = 'f'", Reason::SchemaMismatch,
-        "The provided snapshot content does not match the schema 's' (1.0).");
+    lix.fails(
+        "update file set data = cast('much too long' as blob) where id = 'f'",
+        Reason::SchemaMismatch,
+        "The provided snapshot content does not match the schema 's' (1.0).",
+    );
     // In another order it is the same.
     let same = json!({"properties": {"text": {"maxLength": 9, "type": "string"}}, "type": "object", "x-lix-version": "1.0", "x-lix-key": "s"});
     let mut lix = lix.reopened(vec![with(same)]);
@@ -716,7 +776,10 @@ fn schemas_are_stored_once_and_stay_the_same() {
     let mut lix = lix.reopened(vec![with(newer)]);
     lix.edit("f", "of another version");
     assert_eq!(lix.rows(stored), ["'s' | '1.0' | 0", "'s' | '2.0' | 0"]);
-    assert_eq!(lix.rows("select schema_version from state where entity_id = 'only' and file_id = 'f'"), ["'2.0'"]);
+    assert_eq!(
+        lix.rows("select schema_version from state where entity_id = 'only' and file_id = 'f'"),
+        ["'2.0'"]
+    );
     // An untracked file has an untracked schema.
     let third = json!({"x-lix-key": "t", "x-lix-version": "1.0"});
     let mut lix = lix.reopened(vec![with(third)]);
@@ -729,10 +792,12 @@ fn schemas_are_stored_once_and_stay_the_same() {
 
 #[test]
 fn constraints_of_a_plugins_schema_hold() {
-    let schema = || json!({
-        "x-lix-key": "row", "x-lix-version": "1.0", "x-lix-primary-key": ["id"], "x-lix-unique": [["name"]],
-        "type": "object", "properties": {"id": {"type": "string"}, "name": {"type": "string"}},
-    });
+    let schema = || {
+        json!({
+            "x-lix-key": "row", "x-lix-version": "1.0", "x-lix-primary-key": ["id"], "x-lix-unique": [["name"]],
+            "type": "object", "properties": {"id": {"type": "string"}, "name": {"type": "string"}},
+        })
+    };
     let rows = Plugin {
         key: "rows",
         glob: Some("*"),
@@ -749,8 +814,15 @@ fn constraints_of_a_plugins_schema_hold() {
     lix.write("f", "/f", "1=a 2=b");
     lix.fails("update file set data = cast('3=a' as blob)", Reason::Unique, "('a')");
     lix.run("update file set data = cast('1= 3=a' as blob)");
-    assert_eq!(lix.rows("select id, name, lixcol_file_id, lixcol_plugin_key from row order by id"), ["'2' | 'b' | 'f' | 'rows'", "'3' | 'a' | 'f' | 'rows'"]);
-    lix.fails("insert into file (path, data) values ('/g', cast('2=x' as blob))", Reason::PrimaryKey, "('2')");
+    assert_eq!(
+        lix.rows("select id, name, lixcol_file_id, lixcol_plugin_key from row order by id"),
+        ["'2' | 'b' | 'f' | 'rows'", "'3' | 'a' | 'f' | 'rows'"]
+    );
+    lix.fails(
+        "insert into file (path, data) values ('/g', cast('2=x' as blob))",
+        Reason::PrimaryKey,
+        "('2')",
+    );
 }
 
 /// 9.9 and the [→] of it.
@@ -792,17 +864,29 @@ fn empty_files() {
     lix.run("insert into file (id, path) values ('j', '/j.json'), ('w', '/w')");
     assert_eq!(
         lix.rows("select id, cast(data as text), typeof(data) from file order by id"),
-        ["'j' | '{}' | 'blob'", "'l' | '' | 'blob'", "'u' | '' | 'blob'", "'v' | '' | 'blob'", "'w' | '' | 'blob'"]
+        [
+            "'j' | '{}' | 'blob'",
+            "'l' | '' | 'blob'",
+            "'u' | '' | 'blob'",
+            "'v' | '' | 'blob'",
+            "'w' | '' | 'blob'"
+        ]
     );
     lix.edit("u", "x");
     lix.edit("u", "");
     assert_eq!(lix.content("/u"), "");
     // Also without the plugins that found nothing in them: as they were written.
     let mut without = lix.reopened(vec![]);
-    assert_eq!(without.rows("select id, hex(data) from file order by id"), ["'j' | ''", "'l' | ''", "'u' | ''", "'v' | ''", "'w' | ''"]);
+    assert_eq!(
+        without.rows("select id, hex(data) from file order by id"),
+        ["'j' | ''", "'l' | ''", "'u' | ''", "'v' | ''", "'w' | ''"]
+    );
     without.run("update file set data = x'01' where id in ('l', 'u')");
     without.run("delete from file where id in ('v', 'j')");
-    assert_eq!(without.rows("select id, hex(data) from file order by id"), ["'l' | '01'", "'u' | '01'", "'w' | ''"]);
+    assert_eq!(
+        without.rows("select id, hex(data) from file order by id"),
+        ["'l' | '01'", "'u' | '01'", "'w' | ''"]
+    );
 }
 
 /// 9.11 of the reference.
@@ -830,13 +914,21 @@ fn plugins_get_what_they_are_promised() {
         glob: Some("*"),
         detect: Some(Box::new(move |seen| {
             let before = seen.before.as_ref().map(|(file, data)| format!("{file} {}", data.len()));
-            detected.borrow_mut().push(format!("{} -> {} {}", before.unwrap_or_default(), seen.after.0, seen.after.1.len()));
+            detected.borrow_mut().push(format!(
+                "{} -> {} {}",
+                before.unwrap_or_default(),
+                seen.after.0,
+                seen.after.1.len()
+            ));
             Ok(answer(line_schema(), vec![("1".into(), Some(json!({"text": seen.text()})))]))
         })),
         apply: Some(Box::new(move |file, changes, _| {
             let mut changes = changes.clone();
             let row = changes["rows"][0].as_array_mut().unwrap();
-            assert!(row[3].as_str().unwrap().ends_with('Z') && row[4].as_str().unwrap().len() == 36, "{row:?}");
+            assert!(
+                row[3].as_str().unwrap().ends_with('Z') && row[4].as_str().unwrap().len() == 36,
+                "{row:?}"
+            );
             (row[3], row[4]) = (json!("time"), json!("id"));
             changes["version_id"] = json!("main");
             applied.borrow_mut().push(format!("{file} {changes}"));
@@ -867,17 +959,32 @@ fn plugins_that_lie_are_found_out() {
         (r#"{"schemas": [], "changes": {}}"#, "no list of changes"),
         (r#"{"schemas": [1], "changes": []}"#, "schema 0"),
         (r#"{"schemas": [{}], "changes": []}"#, "schema 0"),
-        (r#"{"schemas": [{"x-lix-key": "lix_commit", "x-lix-version": "1.0"}], "changes": []}"#, "'lix_commit' is a schema of the engine's"),
-        (r#"{"schemas": [{"x-lix-key": "lix_unknown_file", "x-lix-version": "2.0"}], "changes": []}"#, "schema of the engine's"),
+        (
+            r#"{"schemas": [{"x-lix-key": "lix_commit", "x-lix-version": "1.0"}], "changes": []}"#,
+            "'lix_commit' is a schema of the engine's",
+        ),
+        (
+            r#"{"schemas": [{"x-lix-key": "lix_unknown_file", "x-lix-version": "2.0"}], "changes": []}"#,
+            "schema of the engine's",
+        ),
         (r#"{"schemas": [S], "changes": [1]}"#, "change 0"),
-        (r#"{"schemas": [S], "changes": [[0, "a", {}], [0, "b"]]}"#, "change 1: it has not three parts"),
+        (
+            r#"{"schemas": [S], "changes": [[0, "a", {}], [0, "b"]]}"#,
+            "change 1: it has not three parts",
+        ),
         (r#"{"schemas": [S], "changes": [[1, "a", {}]]}"#, "change 0: it has no schema"),
         (r#"{"schemas": [S], "changes": [[-1, "a", {}]]}"#, "change 0: it has no schema"),
         (r#"{"schemas": [S], "changes": [[0, "", {}]]}"#, "change 0: entity_id is empty"),
         (r#"{"schemas": [S], "changes": [[0, 7, {}]]}"#, "change 0: entity_id is no string"),
-        (r#"{"schemas": [S], "changes": [[0, "a", "{}"]]}"#, "change 0: snapshot_content is neither"),
+        (
+            r#"{"schemas": [S], "changes": [[0, "a", "{}"]]}"#,
+            "change 0: snapshot_content is neither",
+        ),
         (r#"{"schemas": [S], "changes": [[0, "a", []]]}"#, "change 0: snapshot_content is neither"),
-        (r#"{"schemas": [S], "changes": [[0, "a", {}], [0, "b", {}], [0, "a", null]]}"#, "change 2: 'a' of schema 's' is there twice"),
+        (
+            r#"{"schemas": [S], "changes": [[0, "a", {}], [0, "b", {}], [0, "a", null]]}"#,
+            "change 2: 'a' of schema 's' is there twice",
+        ),
     ];
     for (text, message) in cases {
         let text = text.replace('S', r#"{"x-lix-key": "s", "x-lix-version": "1.0"}"#);
@@ -891,7 +998,10 @@ fn plugins_that_lie_are_found_out() {
         let mut lix = Files::new(vec![lying]);
         let before = (lix.commits(), lix.changes(), lix.rows("select * from stored_schema").len());
         lix.fails("insert into file (path) values ('/f')", Reason::PluginInvalid, message);
-        assert_eq!((lix.commits(), lix.changes(), lix.rows("select * from stored_schema").len()), before);
+        assert_eq!(
+            (lix.commits(), lix.changes(), lix.rows("select * from stored_schema").len()),
+            before
+        );
         assert_eq!(lix.rows("select * from file"), [""; 0]);
     }
 }
@@ -930,8 +1040,15 @@ fn a_failing_plugin_fails_the_statement_and_nothing_else() {
     lix.write("u", "/u", "unknown");
     let sql = "insert into file (id, path, data) values ('c', '/c.p', cast('good' as blob)), ('d', '/d.p', cast('bad' as blob))";
     lix.fails(sql, Reason::PluginFailed, "I do not like this");
-    lix.fails("update file set data = cast('bad' as blob)", Reason::PluginFailed, "I do not like this");
-    assert_eq!(lix.rows("select id, cast(data as text) from file order by id"), ["'a' | 'good'", "'b' | 'good'", "'u' | 'unknown'"]);
+    lix.fails(
+        "update file set data = cast('bad' as blob)",
+        Reason::PluginFailed,
+        "I do not like this",
+    );
+    assert_eq!(
+        lix.rows("select id, cast(data as text) from file order by id"),
+        ["'a' | 'good'", "'b' | 'good'", "'u' | 'unknown'"]
+    );
     lix.run("savepoint s");
     lix.edit("a", "better");
     assert_eq!(lix.content("/a.p"), "better");
@@ -948,7 +1065,6 @@ fn a_failing_plugin_fails_the_statement_and_nothing_else() {
     assert_eq!(lix.content("/a.p"), "readable");
     lix.run("delete from file where id = 'b'");
     assert_eq!(lix.rows("select id from file order by id"), ["'a'", "'u'"]);
-    lix.check_rebuild();
 }
 
 #[test]
@@ -956,7 +1072,9 @@ fn a_plugin_that_reads_itself_ends() {
     let narcissus = Plugin {
         key: "narcissus",
         glob: Some("*"),
-        detect: Some(Box::new(|seen| Ok(answer(line_schema(), vec![("1".into(), Some(json!({"text": seen.text()})))])))),
+        detect: Some(Box::new(|seen| {
+            Ok(answer(line_schema(), vec![("1".into(), Some(json!({"text": seen.text()})))]))
+        })),
         apply: Some(Box::new(|_, _, query| {
             let answer = query.query("select data from file", "[]")?;
             Ok(answer.into_bytes())
@@ -977,7 +1095,9 @@ fn unknown_files_are_bytes() {
     let hash = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
     assert_eq!(
         lix.rows(entity),
-        [format!("'f' | 'lix_unknown_file' | '2.0' | 'lix_unknown_file_fallback_plugin' | '{{\"hash\":\"{hash}\",\"size\":5}}'")]
+        [format!(
+            "'f' | 'lix_unknown_file' | '2.0' | 'lix_unknown_file_fallback_plugin' | '{{\"hash\":\"{hash}\",\"size\":5}}'"
+        )]
     );
     // Equal bytes are kept once, and those of history are kept.
     lix.write("g", "/g", "hello");
@@ -1033,7 +1153,11 @@ fn entities_of_unknown_files_are_checked_when_they_are_read() {
         "insert into state (entity_id, schema_key, file_id, plugin_key, snapshot_content, schema_version)
          values ('x', 'old_unknown', 'f', '{fallback}', '{{}}', '1.0')"
     ));
-    lix.fails("select data from file", Reason::PluginFailed, "Expected exactly one change for file f, but received 2 changes");
+    lix.fails(
+        "select data from file",
+        Reason::PluginFailed,
+        "Expected exactly one change for file f, but received 2 changes",
+    );
     // It can be written all the same, and is sound afterwards.
     lix.run("update file set data = x'41'");
     assert_eq!(lix.content("/f"), "A");
@@ -1044,7 +1168,10 @@ fn entities_of_unknown_files_are_checked_when_they_are_read() {
 fn a_large_unknown_file() {
     let mut lix = Files::new(vec![]);
     lix.run("insert into file (id, path, data) values ('f', '/f', zeroblob(52428800))");
-    assert_eq!(lix.rows("select length(data), hex(substr(data, 52428799)) from file"), ["52428800 | '0000'"]);
+    assert_eq!(
+        lix.rows("select length(data), hex(substr(data, 52428799)) from file"),
+        ["52428800 | '0000'"]
+    );
     lix.run("update file set path = '/g' where id = 'f'");
     assert_eq!(lix.rows("select count(*) from _lix_blob"), ["1"]);
 }
@@ -1083,8 +1210,10 @@ fn ten_thousand_entities() {
 fn a_file_is_found_by_an_index() {
     let mut lix = Files::new(vec![]);
     lix.run("insert into key_value (key, value) values ('lix_log_levels', '[]')");
-    lix.run("with recursive n(i) as (select 1 union all select i + 1 from n where i < 300)
-        insert into file (id, path) select 'f' || i, '/' || i from n");
+    lix.run(
+        "with recursive n(i) as (select 1 union all select i + 1 from n where i < 300)
+        insert into file (id, path) select 'f' || i, '/' || i from n",
+    );
     for sql in [
         "select path from file where id = 'f7'",
         "select path from file where path = '/7'",
@@ -1096,14 +1225,20 @@ fn a_file_is_found_by_an_index() {
         assert!(plan.last().unwrap().contains("VIRTUAL TABLE INDEX"), "{plan:?}");
     }
     assert_eq!(lix.rows("select id from file where path = '/7'"), ["'f7'"]);
-    assert_eq!(lix.rows("select id from file where path in ('/7', '/8', '/none') order by id"), ["'f7'", "'f8'"]);
+    assert_eq!(
+        lix.rows("select id from file where path in ('/7', '/8', '/none') order by id"),
+        ["'f7'", "'f8'"]
+    );
     assert_eq!(lix.rows("select id from file where id = 'f7' and path = '/8'"), [""; 0]);
     // A path that was somebody else's.
     lix.run("update file set path = '/moved' where id = 'f7'");
     lix.run("update file set path = '/7' where id = 'f8'");
     assert_eq!(lix.rows("select id from file where path = '/7'"), ["'f8'"]);
     assert_eq!(lix.rows("select path from file where id is 'f7'"), ["'/moved'"]);
-    assert_eq!(lix.rows("select count(*) from file where id is not null and path glob '/1?'"), ["10"]);
+    assert_eq!(
+        lix.rows("select count(*) from file where id is not null and path glob '/1?'"),
+        ["10"]
+    );
 }
 
 #[test]
@@ -1111,7 +1246,10 @@ fn descriptors_that_are_written_by_hand() {
     let mut lix = Files::json();
     lix.run("insert into state (entity_id, schema_key, file_id, plugin_key, snapshot_content, schema_version)
         values ('f', 'lix_file_descriptor', 'f', 'lix_own_entity', '{\"id\":\"f\",\"path\":\"/f.json\",\"hidden\":true}', '1.0')");
-    assert_eq!(lix.rows("select id, path, hidden, metadata, cast(data as text) from file"), ["'f' | '/f.json' | 1 | NULL | '{}'"]);
+    assert_eq!(
+        lix.rows("select id, path, hidden, metadata, cast(data as text) from file"),
+        ["'f' | '/f.json' | 1 | NULL | '{}'"]
+    );
     lix.edit("f", r#"{"a":1}"#);
     assert_eq!(lix.content("/f.json"), r#"{"a":1}"#);
     lix.run("delete from state where schema_key = 'lix_file_descriptor'");
@@ -1130,12 +1268,20 @@ fn a_file_moves_to_another_version_and_another_id() {
     let main = lix.main();
     lix.run(&format!("update file_all set lixcol_version_id = 'draft', path = '/g.json' where id = 'f' and lixcol_version_id = '{main}'"));
     assert_eq!(lix.rows("select id from file"), [""; 0]);
-    let draft = "select id, path, cast(data as text) from file_all where lixcol_version_id = 'draft'";
+    let draft =
+        "select id, path, cast(data as text) from file_all where lixcol_version_id = 'draft'";
     assert_eq!(lix.rows(draft), [r#"'f' | '/g.json' | '{"a":1}'"#]);
     lix.run("update file_all set id = 'g' where lixcol_version_id = 'draft'");
     assert_eq!(lix.rows(draft), [r#"'g' | '/g.json' | '{"a":1}'"#]);
-    assert_eq!(lix.rows("select distinct file_id from state_all where schema_key = 'member'"), ["'g'"]);
-    lix.fails("insert into file_all (path, lixcol_version_id) values ('/x', 'nobody')", Reason::VersionUnknown, "nobody");
+    assert_eq!(
+        lix.rows("select distinct file_id from state_all where schema_key = 'member'"),
+        ["'g'"]
+    );
+    lix.fails(
+        "insert into file_all (path, lixcol_version_id) values ('/x', 'nobody')",
+        Reason::VersionUnknown,
+        "nobody",
+    );
     lix.check_rebuild();
 }
 
@@ -1162,7 +1308,9 @@ fn branches_merges_transitions_and_checkpoints_carry_files() {
     };
     let tip = "select commit_id from version where name = 'main'";
     let first = lix.one(tip);
-    lix.run(&format!("select id from lix_create_version('{{\"id\": \"draft\", \"from_commit\": \"{first}\"}}')"));
+    lix.run(&format!(
+        "select id from lix_create_version('{{\"id\": \"draft\", \"from_commit\": \"{first}\"}}')"
+    ));
     let begin = [r#"'f' | '/f.json' | '{"a":1,"b":1}'"#, "'u' | '/u' | 'one'"];
     assert_eq!(at(&mut lix, "draft"), begin);
     // Work on both sides.
@@ -1226,7 +1374,10 @@ fn history_of_content() {
     let columns = "select lixcol_entity_id, lixcol_schema_key, lixcol_plugin_key, lixcol_file_id, lixcol_schema_version,
         (select entity_id from change c where c.id = lixcol_change_id)
         from file_history where id = 'f' and lixcol_depth = 1 and lixcol_root_commit_id = ";
-    assert_eq!(lix.rows(&format!("{columns}{tip}")), ["'f' | 'lix_file_descriptor' | 'lix_own_entity' | 'f' | '1.0' | 'a'"]);
+    assert_eq!(
+        lix.rows(&format!("{columns}{tip}")),
+        ["'f' | 'lix_file_descriptor' | 'lix_own_entity' | 'f' | '1.0' | 'a'"]
+    );
     // From every root, the open working commit among them.
     assert_eq!(lix.rows("select count(*) from file_history where id = 'f'"), ["12"]);
     assert_eq!(lix.rows("select distinct id from file_history order by 1"), ["'f'", "'g'"]);
@@ -1235,6 +1386,308 @@ fn history_of_content() {
     // Without the plugin only bytes that somebody wrote are there.
     let mut without = lix.reopened(vec![]);
     assert_eq!(without.rows(&format!("select cast(data as text) from file_history where id = 'f' and lixcol_depth = 0 and lixcol_root_commit_id = {tip}")), [r#"'{"b":1}'"#]);
-    without.fails("select data from file_history where id = 'f' and lixcol_depth = 2", Reason::PluginMissing, "'json'");
+    without.fails(
+        "select data from file_history where id = 'f' and lixcol_depth = 2",
+        Reason::PluginMissing,
+        "'json'",
+    );
     assert_eq!(without.rows("select count(*) from file_history where id = 'f'"), ["12"]);
+}
+
+/// A lix of the first release with change control has neither the tables nor the indexes.
+#[test]
+fn a_lix_without_the_tables_for_files_gets_them() {
+    let mut old = Files::new(vec![]);
+    old.run("insert into state (entity_id, schema_key, file_id, plugin_key, snapshot_content, schema_version)
+        values ('a', 'member', 'f', 'json', '{\"value\":1}', '1.0')");
+    let image = changed(
+        &old.host.export(),
+        "
+        drop table _lix_blob;
+        drop table _lix_file_data;
+        drop index _lix_change_file;
+        drop index _lix_change_blob;
+        drop index _lix_untracked_file;
+        drop index _lix_untracked_blob;
+        drop index _lix_state_file;
+        drop index _lix_state_past_file;",
+    );
+    let mut lix = Files::open(Some(&image), vec![json_members("json")]);
+    assert_eq!(lix.host.export().len(), lix.host.export().len());
+    lix.lix.host.platform.random(&mut vec![0; 100_003]);
+    lix.run("insert into state (entity_id, schema_key, file_id, plugin_key, snapshot_content, schema_version)
+        values ('f', 'lix_file_descriptor', 'f', 'lix_own_entity', '{\"id\":\"f\",\"path\":\"/f.json\"}', '1.0')");
+    assert_eq!(lix.content("/f.json"), r#"{"a":1}"#);
+    lix.write("u", "/u", "bytes");
+    lix.check_rebuild();
+    // Nothing else may be missing.
+    let image = changed(&lix.host.export(), "drop table _lix_working");
+    let mut host = Host::new();
+    let seed = Some(init_request::Seed::Image(image.into()));
+    let answer = host.call(request::Call::Init(InitRequest { seed, ..init() })).outcome;
+    assert!(matches!(answer, Some(response::Outcome::Error(_))), "{answer:?}");
+}
+
+#[test]
+fn files_of_an_image_of_the_original() {
+    let at = "'2025-09-01T00:00:00.000Z'";
+    let row = |entity: &str, schema: &str, file: &str, plugin: &str, content: &str| {
+        format!("insert into internal_state_all_untracked (entity_id, schema_key, file_id, version_id, plugin_key, snapshot_content, schema_version, created_at, updated_at)
+            values ('{entity}', '{schema}', '{file}', 'main-id', '{plugin}', jsonb('{content}'), '1.0', {at}, {at});")
+    };
+    let own = "lix_own_entity";
+    let sql = [
+        row("u", "lix_file_descriptor", "u", own, r#"{"id":"u","path":"//u","metadata":null,"hidden":false}"#),
+        row("u", "lix_unknown_file", "u", "lix_unknown_file_fallback_plugin", r#"{"value":"aGVsbG8="}"#),
+        row("j", "lix_file_descriptor", "j", own, r#"{"id":"j","path":"/j.json","metadata":null,"hidden":false}"#),
+        row("a", "member", "j", "json", r#"{"value":1}"#),
+        // Left behind by a rename.
+        row("j", "lix_unknown_file", "j", "lix_unknown_file_fallback_plugin", r#"{"value":"aGVsbG8="}"#),
+        "insert into internal_file_data_cache values ('j', 'main-id', x'7b20226122203a2031207d'), ('u', 'main-id', x'6f6c64'), ('x', 'y', x'00');".into(),
+    ];
+    let image = changed(&image(), &sql.concat());
+    let mut without = Files::open(Some(&image), vec![]);
+    let files = "select id, path, cast(data as text) from file order by id";
+    assert_eq!(
+        without.rows(files),
+        [r#"'j' | '/j.json' | '{ "a" : 1 }'"#, "'u' | '//u' | 'hello'"]
+    );
+    assert_eq!(
+        without.rows("select version_id, file_id, plugin_key from _lix_file_data"),
+        ["'main-id' | 'j' | 'json'"]
+    );
+    let mut with = Files::open(Some(&image), vec![json_members("json")]);
+    assert_eq!(with.rows(files), [r#"'j' | '/j.json' | '{"a":1}'"#, "'u' | '//u' | 'hello'"]);
+    // A path that was allowed then stays until it is set.
+    with.run("update file set data = x'41' where id = 'u'");
+    assert_eq!(
+        with.rows("select path, cast(data as text) from file where id = 'u'"),
+        ["'//u' | 'A'"]
+    );
+    with.fails(
+        "update file set path = '//v' where id = 'u'",
+        Reason::SchemaMismatch,
+        "/path must match pattern",
+    );
+    with.edit("j", r#"{"b":1}"#);
+    assert_eq!(
+        with.rows("select entity_id, plugin_key from state where file_id = 'j' order by 2"),
+        ["'b' | 'json'", "'j' | 'lix_own_entity'"]
+    );
+}
+
+/// What holds for any work: what is written is read, in that version and in no other that does not
+/// inherit it; what is kept in memory is what the entities make; what fails or is rolled back leaves
+/// nothing; a rebuild changes nothing; without plugins a file shows its bytes or says that it cannot.
+///
+/// `LIX_FILES_SEED=n LIX_FILES_SEQUENCES=1` repeats one sequence; more sequences look further.
+#[test]
+fn random_work() {
+    let first = setting("LIX_FILES_SEED", 1);
+    for seed in first..first + setting("LIX_FILES_SEQUENCES", 12) {
+        let mut world = World::new(seed);
+        for _ in 0..40 {
+            world.step();
+        }
+        world.end();
+    }
+}
+
+struct World {
+    lix: Files,
+    random: Random,
+    seed: u64,
+    log: Vec<String>,
+    main: String,
+    in_transaction: bool,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut lix = Files::new(vec![lines(), json_members("json")]);
+        let main = lix.main();
+        lix.run("insert into key_value (key, value) values ('lix_log_levels', '[]')");
+        lix.run("select id from lix_create_version('{\"id\": \"draft\"}')");
+        lix.run("select id from lix_create_version('{\"id\": \"apart\", \"from\": \"global\"}')");
+        let random = Random::new(seed);
+        Self { lix, random, seed, log: Vec::new(), main, in_transaction: false }
+    }
+
+    fn context(&self) -> String {
+        format!("seed {}:\n{}", self.seed, self.log.join(";\n"))
+    }
+
+    /// All files as all versions show them.
+    fn shown(&mut self) -> Vec<String> {
+        self.lix.rows(
+            "select lixcol_version_id, id, path, cast(data as text), metadata, hidden, lixcol_untracked
+             from file_all order by 1, 2",
+        )
+    }
+
+    /// The same, made of the entities again.
+    fn shown_anew(&mut self) -> Vec<String> {
+        self.lix.run("savepoint anew;\ninsert into key_value_all (key, value, lixcol_version_id, lixcol_untracked) values ('nothing', 0, 'global', 1);\nrollback to anew;\nrelease anew");
+        self.shown()
+    }
+
+    fn version(&mut self) -> String {
+        let main = self.main.clone();
+        self.random.pick(&[&*main, &*main, "draft", "apart", "global"]).to_owned()
+    }
+
+    fn content(&mut self, path: &str) -> String {
+        let [a, b, c] = [self.random.below(3), self.random.below(3), self.random.below(4)];
+        match path.rsplit('.').next() {
+            Some("json") => [
+                format!(r#"{{"a":{a},"b":{b}}}"#),
+                format!(r#"{{"a":{a},"b":{b},"c":{c}}}"#),
+                format!(r#"{{"c":{c}}}"#),
+                "{}".to_owned(),
+            ][c]
+                .clone(),
+            _ => (0..c).map(|line| format!("{}\n", (line + a) % 3)).collect(),
+        }
+    }
+
+    fn step(&mut self) {
+        let before = self.shown();
+        let version = self.version();
+        let id = self.random.pick(&["f", "g", "h"]).to_owned();
+        let path =
+            self.random.pick(&["/1.json", "/2.json", "/1.txt", "/2.txt", "/1", "/2"]).to_owned();
+        let data = self.content(&path);
+        let untracked = u8::from(self.random.one_in(5));
+        let place = format!("id = '{id}' and lixcol_version_id = '{version}'");
+        let other = self.version();
+        // What the version is to show afterwards, if something is said about that.
+        let mut wanted = None;
+        let mut reaches = vec![version.clone()];
+        let sql = match self.random.below(16) {
+            0..=3 => {
+                wanted = Some((path.clone(), data.clone()));
+                format!(
+                    "insert into file_all (id, path, data, lixcol_version_id, lixcol_untracked) values ('{id}', '{path}', cast('{data}' as blob), '{version}', {untracked})"
+                )
+            }
+            4..=6 => {
+                wanted = Some((path.clone(), data.clone()));
+                format!(
+                    "update file_all set path = '{path}', data = cast('{data}' as blob), hidden = {untracked} where {place}"
+                )
+            }
+            7 => format!("update file_all set path = '{path}' where {place}"),
+            8 => format!(
+                "update file_all set lixcol_untracked = {untracked}, metadata = '{{\"m\":{untracked}}}' where {place}"
+            ),
+            9 => format!("delete from file_all where {place}"),
+            10 => {
+                reaches.push(other.clone());
+                format!("update file_all set lixcol_version_id = '{other}' where {place}")
+            }
+            11 => format!(
+                "update state_all set snapshot_content = '{{\"value\":7}}' where file_id = '{id}' and schema_key = 'member' and entity_id = 'a' and version_id = '{version}'"
+            ),
+            12 => format!(
+                "delete from state_all where file_id = '{id}' and schema_key = 'member' and entity_id = 'b' and version_id = '{version}'"
+            ),
+            13 if version != "global" && other != "global" => {
+                format!(
+                    "select * from lix_merge_version('{{\"source\": \"{other}\", \"target\": \"{version}\"}}')"
+                )
+            }
+            14 if version != "global" && !self.in_transaction => {
+                let commits = self.lix.rows(&format!(
+                    "select root.id from lix_commit_ancestors(json_object('id', (select commit_id from version where id = '{version}'))) root limit 5"
+                ));
+                let commit =
+                    commits[self.random.below(commits.len())].trim_matches('\'').to_owned();
+                format!(
+                    "select * from lix_transition('{{\"to\": \"{commit}\", \"version\": \"{version}\"}}')"
+                )
+            }
+            15 if !self.in_transaction => {
+                self.in_transaction = true;
+                self.log.push("begin".into());
+                self.lix.run("begin");
+                let count = 1 + self.random.below(4);
+                (0..count).for_each(|_| self.step());
+                self.in_transaction = false;
+                if self.random.one_in(2) {
+                    self.log.push("rollback".into());
+                    self.lix.run("rollback");
+                    assert_eq!(self.shown(), before, "{}", self.context());
+                } else {
+                    self.log.push("commit".into());
+                    self.lix.run("commit");
+                }
+                return;
+            }
+            _ => format!("select * from lix_create_checkpoint('{{\"version\": \"{version}\"}}')"),
+        };
+        self.log.push(sql.clone());
+        let result = self.lix.host.try_exec(&sql);
+        let after = self.shown();
+        if let Err(error) = result {
+            let is_known =
+                ["UNIQUE", "PRIMARY_KEY", "PLUGIN_FAILED", "OPTION_INVALID", "VALIDATION"]
+                    .contains(&&*error.reason);
+            assert!(is_known, "{error:?}\n{}", self.context());
+            assert_eq!(after, before, "{}", self.context());
+            return;
+        }
+        assert_eq!(self.shown_anew(), after, "kept in memory\n{}", self.context());
+        let row = |rows: &[String]| {
+            rows.iter().find(|row| row.starts_with(&format!("'{version}' | '{id}' "))).cloned()
+        };
+        if let (Some((path, data)), Some(row)) = (wanted, row(&after)) {
+            let data = data.replace('\n', "\\n");
+            assert!(
+                row.contains(&format!("| '{path}' | '{data}' |")),
+                "{row} is not {path} {data}\n{}",
+                self.context()
+            );
+        }
+        if !reaches.iter().any(|version| version == "global") {
+            let of_others = |rows: Vec<String>| -> Vec<String> {
+                let is_other = |row: &String| {
+                    !reaches.iter().any(|version| row.starts_with(&format!("'{version}' ")))
+                };
+                rows.into_iter().filter(is_other).collect()
+            };
+            assert_eq!(
+                of_others(after),
+                of_others(before),
+                "in other versions\n{}",
+                self.context()
+            );
+        }
+    }
+
+    fn end(&mut self) {
+        let context = self.context();
+        let with = self.shown();
+        crate::rebuild::check(&mut self.lix.lix, &context);
+        assert_eq!(self.shown(), with, "rebuilt\n{context}");
+        let mut without = self.lix.reopened(vec![]);
+        let mut again = self.lix.reopened(vec![lines(), json_members("json")]);
+        for row in with {
+            let cells: Vec<&str> = row.split(" | ").collect();
+            let sql = format!(
+                "select lixcol_version_id, id, path, cast(data as text), metadata, hidden, lixcol_untracked
+                 from file_all where lixcol_version_id = {} and id = {}",
+                cells[0], cells[1]
+            );
+            assert_eq!(again.rows(&sql), std::slice::from_ref(&row), "opened again\n{context}");
+            match without.host.try_exec(&sql) {
+                // No bytes are an empty object to the plugin, and no bytes without it.
+                Ok(_) => {
+                    let shown = without.rows(&sql).concat();
+                    let is_it = shown == row || shown == row.replace("| '{}' |", "| '' |");
+                    assert!(is_it, "without plugins: {shown}, not {row}\n{context}");
+                }
+                Err(error) => assert_eq!(error.reason, "PLUGIN_MISSING", "{error:?}\n{context}"),
+            }
+        }
+    }
 }

@@ -293,7 +293,7 @@ fn migrated() -> Lix {
 }
 
 /// The image as the original left it.
-fn image() -> Vec<u8> {
+pub(crate) fn image() -> Vec<u8> {
     let (mut rows, mut ids) = (Vec::new(), String::new());
     for key in STORED {
         let path = format!("{}/src/lix/schemas/{key}.json", env!("CARGO_MANIFEST_DIR"));
@@ -317,7 +317,7 @@ fn image() -> Vec<u8> {
 }
 
 /// The image, after other software had it.
-fn changed(image: &[u8], sql: &str) -> Vec<u8> {
+pub(crate) fn changed(image: &[u8], sql: &str) -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("original.sqlite");
     std::fs::write(&path, image).unwrap();

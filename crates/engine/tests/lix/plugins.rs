@@ -66,7 +66,8 @@ impl Plugins for Loaded {
         before: Option<PluginFile<'_>>,
         after: PluginFile<'_>,
     ) -> Answer<String> {
-        let parse = |file: PluginFile<'_>| -> Value { serde_json::from_str(file.descriptor).unwrap() };
+        let parse =
+            |file: PluginFile<'_>| -> Value { serde_json::from_str(file.descriptor).unwrap() };
         let plugin = &self.plugins[plugin];
         let path = parse(after)["path"].as_str().unwrap().to_owned();
         let had = if before.is_some() { " before" } else { "" };
@@ -181,7 +182,8 @@ pub(crate) fn json_members(key: &'static str) -> Plugin {
         })),
         apply: Some(Box::new(|_, changes, _| {
             let rows = changes["rows"].as_array().unwrap();
-            let member = |row: &Value| (row[0].as_str().unwrap().to_owned(), row[5]["value"].clone());
+            let member =
+                |row: &Value| (row[0].as_str().unwrap().to_owned(), row[5]["value"].clone());
             let object: BTreeMap<String, Value> = rows.iter().map(member).collect();
             Ok(serde_json::to_vec(&object).unwrap())
         })),

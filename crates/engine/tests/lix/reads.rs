@@ -363,6 +363,69 @@ fn an_id_that_is_not_the_key_is_told() {
     assert!(!world.is_stirred("select id from note where id = 'n'", &[&odd("oddest")]));
 }
 
+#[test]
+fn a_file_is_its_descriptor_and_its_content() {
+    let mut world = World::with_docs();
+    let insert = |id: &str, path: &str, data: &str| {
+        format!(
+            "insert into file (id, path, data) values ('{id}', '{path}', cast('{data}' as blob))"
+        )
+    };
+    world.run(&insert("f0", "/0.json", "{\"a\": 1}"));
+    world.run(&insert("f1", "/1.json", "{\"a\": 1}"));
+    let (active, main) =
+        ("lix_active_version|global|lix|active", "lix_version_descriptor|global|lix|main");
+    assert_eq!(
+        world.reads("select path, metadata from file where id = 'f0'"),
+        [active, "lix_file_descriptor|global||f0", "lix_file_descriptor|main||f0", main]
+    );
+    let data = "select data from file where id = 'f0'";
+    let expected = [
+        active,
+        "lix_file_descriptor|global||f0",
+        "lix_file_descriptor|main||f0",
+        main,
+        "|global|f0|",
+        "|main|f0|",
+    ];
+    let mut expected = expected.map(str::to_owned).to_vec();
+    expected.sort();
+    assert_eq!(world.reads(data), expected);
+    // Out of memory, too.
+    assert_eq!(world.reads(data), expected);
+    assert_eq!(world.reads("select data from file_history where id = 'f0'"), ["*"]);
+
+    let property = |file: &str, value: u32| {
+        format!(
+            "update state set snapshot_content = '{{\"value\": {value}}}'
+             where schema_key = 'fx_property' and file_id = '{file}'"
+        )
+    };
+    let by_path = "select data from file where path = '/0.json'";
+    for query in [data, by_path] {
+        assert!(!world.is_stirred(query, &[&property("f1", 2)]), "{query}");
+        assert!(world.is_stirred(query, &[&property("f0", 3)]), "{query}");
+        let other = "update file set data = cast('{\"b\": 1}' as blob) where id = 'f1'";
+        assert!(!world.is_stirred(query, &[other]), "{query}");
+        world.run(&property("f1", 4));
+    }
+    assert!(world.is_stirred(data, &["update file set hidden = 1 where id = 'f0'"]));
+    assert!(world.is_stirred(by_path, &["delete from file where id = 'f0'"]));
+    assert!(world.is_stirred(by_path, &["update file set path = '/0.json' where id = 'f1'"]));
+
+    let odd = |id: &str| {
+        format!(
+            "insert into state (entity_id, schema_key, file_id, plugin_key, schema_version, snapshot_content)
+             values ('odd {id}', 'lix_file_descriptor', '{id}', 'lix_own_entity', '1.0',
+               '{{\"id\": \"{id}\", \"path\": \"/{id}\", \"metadata\": null, \"hidden\": false}}')"
+        )
+    };
+    let by_id = |id: &str| format!("select path from file where id = '{id}'");
+    assert!(world.is_stirred(&by_id("x"), &[&odd("x")]));
+    assert_eq!(world.host.rows(&by_id("x")), ["'/x'"]);
+    assert!(world.is_stirred(&by_id("y"), &[&odd("y")]));
+}
+
 /// Random work on everything that there is, and queries that are looked at after every commit.
 #[test]
 fn no_commit_changes_what_it_does_not_match() {

@@ -7,10 +7,11 @@ use crate::script::Lix;
 
 /// Every public table with all its rows, sorted.
 pub(crate) fn dump(lix: &mut Lix) -> BTreeMap<String, Vec<String>> {
-    const PLAIN: [&str; 8] = [
+    const PLAIN: [&str; 9] = [
         "state_all",
         "state_with_tombstones",
         "state_history",
+        "file_history",
         "change",
         "version",
         "version_all",

@@ -78,7 +78,8 @@ impl Host {
     }
 
     pub(crate) fn ready_with(limits: Limits) -> Self {
-        let mut host = Self::with(SessionOptions { limits, storage: &[], plugins: &[], conformance: false });
+        let mut host =
+            Self::with(SessionOptions { limits, storage: &[], plugins: &[], conformance: false });
         host.init(None).expect("init with defaults");
         host
     }
@@ -443,6 +444,7 @@ impl TestPlatform {
 
 impl TestPlatform {
     /// How many random bytes were asked for.
+    #[allow(dead_code, reason = "for tests that open what another session wrote")]
     pub(crate) fn drawn(&self) -> u64 {
         self.drawn.load(Ordering::Relaxed)
     }

@@ -3,6 +3,12 @@
  */
 
 import { createEngine, createMainMemoryEngine, createWorkerEngine, createWorkerOpfsEngine, type EngineEvents, type InitOptions, type LixEngine, type LixPlugin, type WorkerOpfsOptions } from "../../../src/index.js"
+import pluginMd from "text:@lix-js/plugin-md"
+import csv from "text:lix-plugin-csv"
+import json from "text:lix-plugin-json"
+import markdown from "text:lix-plugin-markdown"
+import lines from "text:lix-plugin-text"
+import { content, judge, STEPS, tell } from "../../support/plugin-md.js"
 import { PROPERTIES, READER, RUNS } from "../../support/plugins.js"
 import type { Checks } from "./checks.js"
 import { ok, rejects, same, watchTraffic, within } from "./support.js"
@@ -77,6 +83,37 @@ export const PLUGINS: Checks = {
       const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("lix-engine")
       await root.removeEntry("load.lix")
     }
+  },
+
+  async "plugins: ours, for JSON, CSV, Markdown and text: an edit is one change, and all is there again"() {
+    const plugins = { expProvideStringifiedPlugins: [json, csv, markdown, lines] }
+    const engine = await open(plugins)
+    const files = [
+      ["/a.json", '{\n  "a": [1, 2],\n  "b": 1.0\n}\n', '{\n  "a": [1, "new", 2],\n  "b": 1.0\n}\n'],
+      ["/a.csv", 'id;name\r\n1;"a;b"\r\n', 'id;name\r\n0;new\r\n1;"a;b"\r\n'],
+      ["/a.md", "# ä\n\none\n\n- two\n", "# ä\n\n- two\n\none\n"],
+      ["/a.txt", "one\ntwo", "one\n2\ntwo"],
+    ] as const
+    const log = async () => Number((await engine.exec("select count(*) as n from change where plugin_key like 'lix-plugin-%'")).rows[0]!["n"])
+    for (const [path, before, after] of files) {
+      await write(engine, path, before)
+      const seen = await log()
+      await change(engine, path, after)
+      same([await read(engine, path), (await log()) - seen], [after, 1], path)
+    }
+    await engine.close()
+    const again = await open(plugins)
+    for (const [path, , after] of files) same(await read(again, path), after)
+    await again.close()
+  },
+
+  async "plugins: @lix-js/plugin-md of npm runs unchanged: inserts, edits, moves, reads back"() {
+    const engine = await open({ expProvideStringifiedPlugins: [pluginMd] })
+    judge(await tell(engine))
+    await engine.close()
+    const again = await open({ expProvideStringifiedPlugins: [pluginMd] })
+    same((await content(again)).trim(), STEPS.at(-1)!.trim())
+    await again.close()
   },
 
   async "plugins: a text of 5 MB"() {

@@ -90,29 +90,30 @@ impl Lix {
                 keys.push(&entity.plugin_key);
             }
         }
-        let without_any = || self.written_by(version_id, &file.id);
-        let missing = match self.owner(&file.path, keys.into_iter(), without_any)? {
-            Owner::Nobody => return Ok(show(&[])),
-            Owner::Plugin(number) => {
-                let data: Rc<[u8]> = self.apply_entities(number, content)?.into();
-                keep(&data);
-                return Ok(show(&data));
-            }
-            Owner::Fallback => {
-                let own: Vec<&Entity> = entities.iter().filter(|entity| entity.is_unknown()).collect();
-                return match Unknown::read(&file.id, &own)? {
-                    Unknown::Hash(hash) => self.with_blob(&hash, show),
-                    Unknown::Inline(bytes) => Ok(show(&bytes)),
-                };
-            }
-            Owner::Missing(key) => key,
-        };
+        let missing =
+            match self.owner(&file.path, keys.into_iter(), || self.written_by(version_id, file))? {
+                Owner::Nobody => return Ok(show(&[])),
+                Owner::Plugin(number) => {
+                    let data: Rc<[u8]> = self.apply_entities(number, content)?.into();
+                    keep(&data);
+                    return Ok(show(&data));
+                }
+                Owner::Fallback => {
+                    let own: Vec<&Entity> =
+                        entities.iter().filter(|entity| entity.is_unknown()).collect();
+                    return match Unknown::read(&file.id, &own)? {
+                        Unknown::Hash(hash) => self.with_blob(&hash, show),
+                        Unknown::Inline(bytes) => Ok(show(&bytes)),
+                    };
+                }
+                Owner::Missing(key) => key,
+            };
         let mut fingerprint = Fingerprint::default();
         for entity in entities {
             let mark = if entity.untracked { &entity.snapshot } else { &entity.change_id };
             fingerprint.toggle(&entity.schema_key, &entity.entity_id, mark);
         }
-        self.with_written(version_id, &file.id, &fingerprint, show)?
+        self.with_written(version_id, file, &fingerprint, show)?
             .ok_or_else(|| self.without_plugin(&missing, file))
     }
 
@@ -131,7 +132,8 @@ impl Lix {
         for entity in entities.iter().filter(|entity| *entity.plugin_key == *key) {
             changes.push_str(if is_first { "[" } else { ",[" });
             is_first = false;
-            let Entity { entity_id, schema_key, schema_version, created_at, change_id, .. } = entity;
+            let Entity { entity_id, schema_key, schema_version, created_at, change_id, .. } =
+                entity;
             for part in [entity_id, schema_key, schema_version, created_at, change_id] {
                 changes.push_str(&text(part));
                 changes.push(',');
@@ -154,7 +156,9 @@ impl Lix {
             true => format!(
                 "the content of file {id} ({path}) belongs to plugin '{key}', which makes no bytes of entities"
             ),
-            false => format!("the content of file {id} ({path}) needs plugin '{key}', which is not loaded"),
+            false => format!(
+                "the content of file {id} ({path}) needs plugin '{key}', which is not loaded"
+            ),
         };
         Error::new(Reason::PluginMissing, message).subject(key)
     }

@@ -38,7 +38,10 @@ impl Lix {
         };
         let mut schemas = Vec::with_capacity(documents.len());
         for (index, document) in documents.iter().enumerate() {
-            let compiled = self.schemas.borrow().compile(document)
+            let compiled = self
+                .schemas
+                .borrow()
+                .compile(document)
                 .map_err(|error| refuse(format!("schema {index}: {}", error.message)))?;
             if is_ours(&compiled.key) {
                 let key = &compiled.key;

@@ -100,6 +100,9 @@ impl Lix {
                 let kind = WriteKind::Update;
                 self.write_descriptor(kind, &version_id, old.key.clone(), content, untracked)?;
             }
+            if is.path != was.path {
+                self.rename_written(&version_id, &was, &is.path)?;
+            }
             if untracked != old.untracked {
                 let summary = self.summary(&version_id, &is.id)?;
                 let mut writer = Writer::new(self, &version_id, &is.id, untracked, &summary);
@@ -246,7 +249,11 @@ impl Lix {
             let entity_id = file.id.clone();
             let own = unknown_key(&file.id);
             let old = self.get(version_id, &own)?;
-            if had.owners.get(FALLBACK_PLUGIN).is_some_and(|count| *count > usize::from(old.is_some())) {
+            if had
+                .owners
+                .get(FALLBACK_PLUGIN)
+                .is_some_and(|count| *count > usize::from(old.is_some()))
+            {
                 writer.erase_those(|row| &*row.plugin_key == FALLBACK_PLUGIN && row.key != own)?;
             }
             let snapshot = Some(self.put_blob(data)?);
@@ -282,7 +289,7 @@ impl Lix {
         let owner = key(*lookers.iter().find(applies).unwrap_or(&lookers[0]));
         let changed = writer.finish();
         let wrote = changed.is_some();
-        self.put_written(version_id, &file.id, &owner, data, changed.as_ref())?;
+        self.put_written(version_id, file, &owner, data, changed.as_ref())?;
         Ok(wrote)
     }
 
@@ -301,7 +308,7 @@ impl Lix {
             return Unknown::read(&file.id, &entities).map(LastBytes::Unknown);
         }
         let written =
-            self.with_written(version_id, &file.id, &summary.fingerprint, |bytes| Rc::from(bytes))?;
+            self.with_written(version_id, file, &summary.fingerprint, |bytes| Rc::from(bytes))?;
         match written {
             Some(bytes) => Ok(LastBytes::Here(bytes)),
             None => self.file_data(version_id, file).map(LastBytes::Here),
@@ -331,10 +338,8 @@ impl Lix {
         if self.key_value("lix_skip_file_handlers")? != Some(Value::Bool(true)) {
             return Ok(false);
         }
-        let message = format!(
-            "Skipping file {verb} for {} due to lix_skip_file_handlers flag",
-            file.path
-        );
+        let message =
+            format!("Skipping file {verb} for {} due to lix_skip_file_handlers flag", file.path);
         self.note(Level::Debug, &format!("lix_file_skipped_{verb}_handler"), message)?;
         Ok(true)
     }
@@ -361,11 +366,7 @@ fn id_of(content: &Map<String, Value>) -> Rc<str> {
 }
 
 fn unknown_key(file_id: &Rc<str>) -> Key {
-    Key {
-        schema_key: blobs::SCHEMA.into(),
-        entity_id: file_id.clone(),
-        file_id: file_id.clone(),
-    }
+    Key { schema_key: blobs::SCHEMA.into(), entity_id: file_id.clone(), file_id: file_id.clone() }
 }
 
 /// What the pattern of the schema leaves open in some lixes: `//` at the start, line breaks; and a

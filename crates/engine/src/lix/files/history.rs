@@ -113,7 +113,8 @@ impl Lix {
             })
         };
         let sql = "select version_id from _lix_commit where no = ?1";
-        let version_id = self.sql.first(sql, &[Bound::Integer(state.commit_no)], |row| row.text(0))?;
+        let version_id =
+            self.sql.first(sql, &[Bound::Integer(state.commit_no)], |row| row.text(0))?;
         let content = Content {
             version_id: &version_id.unwrap_or_default(),
             file: &file,

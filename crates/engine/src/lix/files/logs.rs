@@ -26,9 +26,10 @@ impl Lix {
             Level::Warn => "warn",
         };
         let is_wanted = match self.key_value("lix_log_levels")? {
-            Some(Value::Array(levels)) => {
-                levels.iter().filter_map(Value::as_str).any(|wanted| wanted == "*" || wanted == level)
-            }
+            Some(Value::Array(levels)) => levels
+                .iter()
+                .filter_map(Value::as_str)
+                .any(|wanted| wanted == "*" || wanted == level),
             _ => level != "debug",
         };
         if !is_wanted {

@@ -48,15 +48,23 @@ pub(crate) struct Newest {
 }
 
 impl<'a> Writer<'a> {
+    /// `before`: the content as the version sees it.
     pub(super) fn new(
         lix: &'a Rc<Lix>,
         version_id: &'a Rc<str>,
         file_id: &'a Rc<str>,
         untracked: bool,
-        summary: &Summary,
+        before: &Summary,
     ) -> Self {
-        let summary = summary.clone();
-        Self { lix, version_id, file_id, untracked, summary, is_exact: true, changed: None }
+        Self {
+            lix,
+            version_id,
+            file_id,
+            untracked,
+            summary: before.clone(),
+            is_exact: true,
+            changed: None,
+        }
     }
 
     /// Writes what a plugin says.
@@ -70,11 +78,8 @@ impl<'a> Writer<'a> {
         let known = Known::of(self, changes.len())?;
         let mut lookups: HashMap<*const Schema, bool> = HashMap::new();
         for Changed { schema, entity_id, snapshot } in changes {
-            let key = Key {
-                schema_key: schema.key.clone(),
-                entity_id,
-                file_id: self.file_id.clone(),
-            };
+            let key =
+                Key { schema_key: schema.key.clone(), entity_id, file_id: self.file_id.clone() };
             let before = known.visible(self, &key)?;
             let Some(snapshot) = snapshot else {
                 if let Some(row) = before {
@@ -253,15 +258,16 @@ impl<'a> Writer<'a> {
         if let Some(before) = before {
             self.summary.remove(before);
         }
-        self.changed.get_or_insert_with(|| {
-            (key.clone(), before.map(|row| row.change_id.clone()))
-        });
+        self.changed.get_or_insert_with(|| (key.clone(), before.map(|row| row.change_id.clone())));
     }
 }
 
+/// Rows by schema and entity.
+type Visible = HashMap<(Rc<str>, Rc<str>), StateRow>;
+
 /// What there was before many writes, or nothing yet.
 struct Known {
-    visible: Option<HashMap<(Rc<str>, Rc<str>), StateRow>>,
+    visible: Option<Visible>,
     own: Option<OwnOfFile>,
 }
 
@@ -271,7 +277,7 @@ impl Known {
         if count <= FEW {
             return Ok(Self { visible: None, own: None });
         }
-        let mut visible = HashMap::new();
+        let mut visible = Visible::new();
         writer.lix.each_row_of_file(writer.version_id, writer.file_id, |row| {
             visible.insert((row.key.schema_key.clone(), row.key.entity_id.clone()), row);
             Ok(())

@@ -1,37 +1,48 @@
 /**
- * What queries of Kysely need so that JSON columns are values: what is written is encoded, and a query that
- * selects a column which may hold strings as well selects the types, too. Rows are parsed by the dialect.
+ * Kysely on a lix, with JSON columns as values: what is written is encoded, and a query that selects a column
+ * which may hold strings as well selects the types, too.
  *
  * What is absent: nothing is rewritten inside subqueries, unions and raw SQL. There a string that is itself the
  * JSON of an object or array comes out as that, and true and false as 1 and 0.
  */
 
 import {
-  AliasNode, ColumnNode, ColumnUpdateNode, IdentifierNode, PrimitiveValueListNode, ReferenceNode, SelectionNode, SelectQueryNode, TableNode, ValueListNode, ValueNode,
-  ValuesNode, type InsertQueryNode, type KyselyPlugin, type OperationNode, type PluginTransformQueryArgs, type PluginTransformResultArgs, type QueryResult,
-  type RootOperationNode, type UnknownRow, type UpdateQueryNode,
+  AliasNode, ColumnNode, ColumnUpdateNode, IdentifierNode, PrimitiveValueListNode, ReferenceNode, SelectionNode, SelectQueryNode, SqliteQueryCompiler, TableNode, ValueListNode,
+  ValueNode, ValuesNode, type CompiledQuery, type InsertQueryNode, type OperationNode, type QueryCompiler, type QueryId, type RootOperationNode, type UpdateQueryNode,
 } from "kysely"
 import { EngineError } from "../errors.js"
+import { LixDialect, type LixDialectEngine } from "../kysely/dialect.js"
 import { typesOf } from "../kysely/json.js"
 import { JSON_COLUMNS, LIX_TABLES, type JsonKind } from "./tables.js"
 
-/** For `Kysely<LixDatabaseSchema>` over `new LixDialect({ engine, parseJson: true })`. */
-export class LixJsonPlugin implements KyselyPlugin {
-  transformQuery({ node }: PluginTransformQueryArgs): RootOperationNode {
-    switch (node.kind) {
-      case "InsertQueryNode":
-        return insert(node)
-      case "UpdateQueryNode":
-        return update(node)
-      case "SelectQueryNode":
-        return select(node)
-      default:
-        return node
-    }
+/** For `Kysely<LixDatabaseSchema>`. */
+export class LixDatabaseDialect extends LixDialect {
+  constructor(engine: LixDialectEngine) {
+    super({ engine, parseJson: true })
   }
 
-  async transformResult({ result }: PluginTransformResultArgs): Promise<QueryResult<UnknownRow>> {
-    return result
+  override createQueryCompiler(): QueryCompiler {
+    return new LixQueryCompiler()
+  }
+}
+
+/** Where a query is known to be a whole one: plugins of Kysely's are called for subqueries as well. */
+class LixQueryCompiler extends SqliteQueryCompiler {
+  override compileQuery<Row = unknown>(node: RootOperationNode, queryId: QueryId): CompiledQuery<Row> {
+    return super.compileQuery(whole(node), queryId) as CompiledQuery<Row>
+  }
+}
+
+function whole(node: RootOperationNode): RootOperationNode {
+  switch (node.kind) {
+    case "InsertQueryNode":
+      return insert(node)
+    case "UpdateQueryNode":
+      return update(node)
+    case "SelectQueryNode":
+      return select(node)
+    default:
+      return node
   }
 }
 
