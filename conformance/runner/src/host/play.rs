@@ -426,7 +426,7 @@ impl Player<'_> {
                     return Err(Trouble::Host(what));
                 }
                 Some(Incoming::End(how)) => {
-                    self.ended = Some(how.clone());
+                    self.host_has_ended(&how);
                     self.is_adapter_gone()?;
                     if optional {
                         return Ok(None);
@@ -488,7 +488,7 @@ impl Player<'_> {
         while self.ended.is_none() {
             let slice = self.slice();
             match self.link()?.receive(slice) {
-                Some(Incoming::End(how)) => self.ended = Some(how),
+                Some(Incoming::End(how)) => self.host_has_ended(&how),
                 Some(Incoming::Message(message)) => self.surprise(&message)?,
                 Some(Incoming::Garbage(what)) => return Err(Trouble::Host(what)),
                 Some(Incoming::Fact(_)) => {}
@@ -526,7 +526,7 @@ impl Player<'_> {
                     self.legal.look(&message);
                     self.surprise(&message)?;
                 }
-                Some(Incoming::End(how)) => self.ended = Some(how),
+                Some(Incoming::End(how)) => self.host_has_ended(&how),
                 Some(Incoming::Garbage(what)) => return Err(Trouble::Host(what)),
                 Some(Incoming::Fact(_)) => {}
                 None => self.while_waiting("the report of the host")?,
@@ -562,6 +562,14 @@ impl Player<'_> {
             return Err(Trouble::Time(format!("the runner waits for {what}{whose}")));
         }
         Ok(())
+    }
+
+    /// An engine whose host has gone goes as well, and a host may wait for that.
+    fn host_has_ended(&mut self, how: &str) {
+        self.ended = Some(how.to_owned());
+        if let Some(link) = &mut self.link {
+            link.end(How::End);
+        }
     }
 
     /// A transport that ends may only be the first that is seen of a program that has died.
