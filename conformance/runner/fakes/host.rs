@@ -131,7 +131,7 @@ impl Host {
         for _ in 0..times {
             socket.write_all(&bytes).map_err(|_| lost())?;
         }
-        if id == 1
+        if id <= 1
             && request.get("init").is_some()
             && reader.preamble().map_err(|_| lost())?.is_some()
         {

@@ -409,8 +409,13 @@ impl Player<'_> {
         what: &str,
         optional: bool,
     ) -> Result<Option<(Message, u32, DynamicMessage)>, Trouble> {
+        // Reports and frames come on different ways: what was sent before a report may be seen after it.
+        let mut is_last_look = false;
         loop {
-            let slice = self.slice();
+            let slice = match is_last_look {
+                true => (Instant::now() + LAST_LOOK).min(self.deadline),
+                false => self.slice(),
+            };
             match self.link()?.receive(slice) {
                 Some(Incoming::Message(message)) => {
                     self.recorder.note(Direction::Send, &message);
@@ -440,6 +445,10 @@ impl Player<'_> {
                     if let Some(id) = self.waiting
                         && self.adapter.has(id)
                     {
+                        if !is_last_look {
+                            is_last_look = true;
+                            continue;
+                        }
                         if optional {
                             return Ok(None);
                         }
@@ -726,6 +735,9 @@ impl Player<'_> {
         (Instant::now() + Duration::from_millis(5)).min(self.deadline)
     }
 }
+
+/// How long a frame may be on its way when the report on its command is there.
+const LAST_LOOK: Duration = Duration::from_millis(50);
 
 /// A value as adapters get it: one of the plain tags.
 fn plain(value: &Json) -> Result<Json, String> {
