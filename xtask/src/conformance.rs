@@ -1,4 +1,4 @@
-//! The conformance suite on our own implementations. Each has a folder in conformance/adapters
+//! The conformance suite on our own implementations, engines and hosts. Each has a folder in conformance/adapters
 //! that says how to start it; what is built before depends on what is asked for.
 
 use std::path::PathBuf;
@@ -38,10 +38,14 @@ pub(crate) enum Implementation {
     Browser,
     /// The same with control calls: what is about time, faults and crashes.
     BrowserControl,
+    /// The TypeScript host with a scripted engine.
+    HostTs,
+    /// The same with the native engine.
+    Pair,
 }
 
 impl Implementation {
-    const ALL: [Implementation; 7] = [
+    const ALL: [Implementation; 9] = [
         Implementation::Native,
         Implementation::NativeWs,
         Implementation::NativeWsMemory,
@@ -49,6 +53,8 @@ impl Implementation {
         Implementation::NodeMemory,
         Implementation::Browser,
         Implementation::BrowserControl,
+        Implementation::HostTs,
+        Implementation::Pair,
     ];
 
     fn name(self) -> &'static str {
@@ -60,6 +66,8 @@ impl Implementation {
             Implementation::NodeMemory => "node-memory",
             Implementation::Browser => "browser",
             Implementation::BrowserControl => "browser-control",
+            Implementation::HostTs => "host-ts",
+            Implementation::Pair => "pair",
         }
     }
 
@@ -67,10 +75,19 @@ impl Implementation {
         matches!(self, Implementation::Browser | Implementation::BrowserControl)
     }
 
-    /// What of the suite it runs; empty is all.
-    fn profiles(self) -> &'static [&'static str] {
+    /// The folder that says how it is started.
+    fn adapter(self) -> &'static str {
+        match self {
+            Implementation::Pair => "host-ts",
+            other => other.name(),
+        }
+    }
+
+    /// What else the runner is told; nothing means the whole suite.
+    fn options(self) -> &'static [&'static str] {
         match self {
             Implementation::BrowserControl => &["--profile", "persistence"],
+            Implementation::Pair => &["--engine", "conformance/adapters/native/impl.json"],
             _ => &[],
         }
     }
@@ -88,9 +105,16 @@ pub(crate) fn run(implementations: &[Implementation]) -> Result<()> {
     step("conformance build", "cargo xtask conformance", || {
         // The whole workspace, as `cargo test` builds it, so that nothing is compiled twice.
         cargo().args(["build", "--workspace", "--bins"]).run()?;
-        runner().args(["fmt", "--check"]).run()
+        runner().args(["fmt", "--check"]).run()?;
+        runner().arg("coverage").run()?;
+        runner().arg("requirements").run()
     })?;
-    let in_node = [Implementation::Node, Implementation::NodeMemory];
+    let in_node = [
+        Implementation::Node,
+        Implementation::NodeMemory,
+        Implementation::HostTs,
+        Implementation::Pair,
+    ];
     if implementations.iter().any(|one| one.is_browser() || in_node.contains(one)) {
         npm::built()?;
     }
@@ -121,12 +145,14 @@ fn suite(implementation: Implementation) -> Result<()> {
     let _ = std::fs::remove_file(&json);
     runner()
         .args(["run", "--impl"])
-        .arg(format!("conformance/adapters/{}/impl.json", implementation.name()))
-        .args(implementation.profiles())
+        .arg(format!("conformance/adapters/{}/impl.json", implementation.adapter()))
+        .args(implementation.options())
         .arg("--junit")
         .arg(report(implementation, "xml"))
         .arg("--json")
         .arg(&json)
+        .arg("--html")
+        .arg(report(implementation, "html"))
         .run()?;
     ensure!(Counts::read(implementation)?.passed > 0, "no case ran");
     Ok(())
@@ -189,7 +215,7 @@ fn print_table(table: &[(&str, Option<Counts>)]) {
         };
         say(&format!("  {name:<17} {line}"));
     }
-    note(&format!("JUnit and JSON reports: {}", target_dir().join("conformance").display()));
+    note(&format!("JUnit, JSON and HTML reports: {}", target_dir().join("conformance").display()));
 }
 
 #[cfg(test)]

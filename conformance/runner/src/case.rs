@@ -8,6 +8,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use serde_json::Value as Json;
 
 use crate::proto;
+use crate::suite;
 
 /// The messages of case.proto and report.proto.
 #[allow(missing_docs, clippy::large_enum_variant, reason = "the manual is in the .proto")]
@@ -41,9 +42,8 @@ pub struct Loaded {
 
 /// Reads every case below a directory, sorted by id. The error lists every fault of every file.
 pub fn load_all(root: &Path) -> Result<Vec<Loaded>, String> {
-    let mut files = Vec::new();
-    find(root, &mut files).map_err(|error| format!("{}: {error}", root.display()))?;
-    files.sort();
+    let files =
+        suite::find(root, "json").map_err(|error| format!("{}: {error}", root.display()))?;
     let mut cases = Vec::new();
     let mut faults = Vec::new();
     for file in files {
@@ -64,9 +64,11 @@ pub fn load_all(root: &Path) -> Result<Vec<Loaded>, String> {
 
 /// Reads one file.
 pub fn load(root: &Path, file: &Path) -> Result<Vec<Loaded>, Vec<String>> {
-    let text = std::fs::read_to_string(file).map_err(|error| vec![error.to_string()])?;
+    let text = suite::read_text(file).map_err(|error| vec![error])?;
     let suite = parse(&text).map_err(|fault| vec![fault])?;
     let mut faults = Vec::new();
+    let raw: Json = serde_json::from_str(&text).map_err(|error| vec![error.to_string()])?;
+    check_raw(&raw, file.parent().unwrap_or(root), "", &mut faults);
 
     let expected = file
         .strip_prefix(root)
@@ -221,18 +223,6 @@ fn descriptor(name: &str) -> MessageDescriptor {
         .unwrap_or_else(|| panic!("the schema has no message {name}"))
 }
 
-fn find(dir: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            find(&path, into)?;
-        } else if path.extension().is_some_and(|extension| extension == "json") {
-            into.push(path);
-        }
-    }
-    Ok(())
-}
-
 fn check_case(case: &Case) -> Vec<String> {
     let mut faults = Vec::new();
     let well_named = !case.name.is_empty()
@@ -285,6 +275,53 @@ fn check_case(case: &Case) -> Vec<String> {
     }
     check_steps(&case.steps, "steps", Place::Sequence, &mut faults);
     faults
+}
+
+/// What the schema leaves open: values have known tags, and fixtures are there.
+fn check_raw(json: &Json, dir: &Path, member: &str, faults: &mut Vec<String>) {
+    match json {
+        Json::Object(members) => {
+            if let (Some(Json::String(path)), Some(Json::String(digest)), 2) =
+                (members.get("path"), members.get("sha256"), members.len())
+            {
+                if !suite::exists(&dir.join(path)) {
+                    faults.push(format!("there is no fixture {path:?} beside the file"));
+                }
+                if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                    faults.push(format!("{digest:?} of {path:?} is no SHA-256"));
+                }
+            }
+            // Messages as ProtoJSON have their own forms.
+            let own = |name: &str| ["request", "response", "frame"].contains(&name);
+            for (name, value) in members.iter().filter(|(name, _)| !own(name)) {
+                check_raw(value, dir, name, faults);
+            }
+        }
+        Json::Array(items) => {
+            let is_row =
+                |item: &Json| ["rows", "rows_any_order"].contains(&member) && item.is_array();
+            for item in items {
+                if member == "params" {
+                    faults.extend(tag_fault(item));
+                } else if is_row(item) {
+                    faults.extend(item.as_array().into_iter().flatten().filter_map(tag_fault));
+                }
+                check_raw(item, dir, "", faults);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn tag_fault(value: &Json) -> Option<String> {
+    match value {
+        Json::Null => None,
+        Json::Object(members) => members
+            .keys()
+            .find(|tag| !crate::value::TAGS.contains(&tag.as_str()))
+            .map(|tag| format!("unknown tag {tag:?} in {value}")),
+        _ => Some(format!("{value} is no tagged value, such as {{\"int\": \"5\"}}")),
+    }
 }
 
 fn check_init(init: &schema::Init) -> Vec<String> {

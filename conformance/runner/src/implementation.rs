@@ -43,6 +43,19 @@ pub struct Config {
     pub time_scale: f64,
     /// What was given on the command line.
     pub spec: String,
+    /// What is under test.
+    pub mode: Mode,
+}
+
+/// What is under test.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// An engine; the runner is the host.
+    #[default]
+    Engine,
+    /// A host library behind an adapter; the runner is the engine.
+    Host,
 }
 
 /// The storage that cases use.
@@ -120,9 +133,12 @@ struct File {
     storage: Option<StorageConfig>,
     #[serde(default = "default_time_scale")]
     time_scale: f64,
+    #[serde(default)]
+    mode: Mode,
 }
 
-/// Resolves `--impl`: a path to `impl.json`, `stdio:COMMAND ARGS`, `tcp://…`, `ws://…`, or `browser:DIR`.
+/// Resolves `--impl`: a path to `impl.json`, `stdio:COMMAND ARGS`, `tcp://…`, `ws://…`, `browser:DIR`, or
+/// `host-stdio:COMMAND ARGS`.
 pub fn resolve(spec: &str) -> Result<Config, String> {
     let here = std::env::current_dir().map_err(|error| error.to_string())?;
     let short = |transport, name: &str| Config {
@@ -143,9 +159,14 @@ pub fn resolve(spec: &str) -> Result<Config, String> {
         storage: None,
         time_scale: default_time_scale(),
         spec: spec.to_owned(),
+        mode: Mode::Engine,
+    };
+    let (spec, mode) = match spec.strip_prefix("host-") {
+        Some(rest) if rest.starts_with("stdio:") => (rest, Mode::Host),
+        _ => (spec, Mode::Engine),
     };
     if let Some(command) = spec.strip_prefix("stdio:") {
-        let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+        let words = words(command)?;
         let Some(program) = words.first() else {
             return Err("stdio: needs a command".to_owned());
         };
@@ -153,6 +174,7 @@ pub fn resolve(spec: &str) -> Result<Config, String> {
             Path::new(program).file_stem().map_or("stdio".into(), |stem| stem.to_string_lossy());
         let mut config = short(Transport::Stdio, &name);
         config.command = words.clone();
+        config.mode = mode;
         config.command[0] = locate(program, &here);
         return Ok(config);
     }
@@ -192,6 +214,11 @@ fn from_file(path: &Path, spec: &str) -> Result<Config, String> {
         *program = locate(program, &dir);
     }
     let needs_command = file.transport == Transport::Stdio;
+    if file.mode == Mode::Host && file.transport != Transport::Stdio {
+        return Err(complain(
+            "the adapter of a host is a program: \"transport\": \"stdio\"".to_owned(),
+        ));
+    }
     if needs_command && command.is_empty() {
         return Err(complain("a stdio implementation needs a command".to_owned()));
     }
@@ -213,7 +240,31 @@ fn from_file(path: &Path, spec: &str) -> Result<Config, String> {
         time_scale: file.time_scale,
         dir,
         spec: spec.to_owned(),
+        mode: file.mode,
     })
+}
+
+/// Words as a shell would cut them: at white space, except inside of quotes. Nothing else is special.
+fn words(command: &str) -> Result<Vec<String>, String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in command.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    match quote {
+        Some(open) => Err(format!("{command:?} has a {open} without its end")),
+        None => {
+            words.extend(word);
+            Ok(words)
+        }
+    }
 }
 
 /// `${NAME:-default}` from the environment.
@@ -268,6 +319,13 @@ mod tests {
             (config.transport, config.address.as_str()),
             (Transport::Ws, "127.0.0.1:1/path")
         );
+
+        let config = resolve("stdio:'my engine' --say \"two words\"x ''").unwrap();
+        assert_eq!(config.command, ["my engine", "--say", "two wordsx", ""]);
+        assert!(resolve("stdio:./engine 'open").is_err());
+
+        let config = resolve("host-stdio:node adapter.mjs").unwrap();
+        assert_eq!((config.mode, config.command.len()), (Mode::Host, 2));
 
         assert!(resolve("stdio:").is_err());
         assert!(resolve("no/such/impl.json").is_err());

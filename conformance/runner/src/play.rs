@@ -17,7 +17,7 @@ use crate::expr::Vars;
 use crate::implementation::Transport;
 use crate::proto::{self, Fields as _};
 use crate::request::{self, Built, Context, Plugins};
-use crate::session::{Answer, Session, Stop, Token, error_name, error_summary};
+use crate::session::{A_REQUEST_CAME, Answer, Session, Stop, Token, error_name, error_summary};
 use crate::store::{CaseStore, Storage};
 use crate::trace::{Recorder, TraceFile};
 use crate::transport::{How, Link, OpenOptions, SendOptions, Stored, Target};
@@ -104,6 +104,26 @@ pub struct Played {
     pub blessings: Vec<Blessing>,
 }
 
+impl Played {
+    /// A pass in which nothing happened.
+    pub fn nothing() -> Played {
+        Played {
+            ending: Ending::Pass,
+            step: String::new(),
+            lines: Vec::new(),
+            error: None,
+            stderr: String::new(),
+            excerpt: Vec::new(),
+            breaches: Vec::new(),
+            own_breaches: Vec::new(),
+            duration: Duration::ZERO,
+            real_time: false,
+            stored: false,
+            blessings: Vec::new(),
+        }
+    }
+}
+
 /// A member of a step whose expectation would be replaced.
 #[derive(Clone, Debug)]
 pub struct Blessing {
@@ -125,9 +145,22 @@ pub fn probe(target: &mut dyn Target, timeout: Duration) -> Result<Facts, String
         &json!({"init": {"minor": HIGHEST_MINOR, "host_name": env!("CARGO_PKG_NAME")}}),
     )?;
     let token = session.send(request, Vec::new(), None)?;
+    // Whoever sends requests back is no engine, and would do so for as long as we wait.
+    let is_echo = |session: &Session| {
+        session.breaches.iter().any(|breach| breach.starts_with(A_REQUEST_CAME))
+    };
+    let mut arrived = session.poll(deadline);
+    while arrived && !is_echo(&session) && !session.is_answered(token) {
+        arrived = session.poll(deadline);
+    }
+    if is_echo(&session) {
+        return Err(
+            "it sends back the request it got, as `cat` would: this is no engine".to_owned()
+        );
+    }
     let facts = session
         .wait(token, deadline)
-        .map_err(|stop| describe(&stop, &mut session))
+        .map_err(|stop| why_no_engine(&stop, &mut session))
         .and_then(|answers| {
             let response = &answers.last().expect("an answer came").response;
             match (response.msg("init"), response.msg("error")) {
@@ -199,19 +232,10 @@ pub fn play(setting: &Setting, target: &mut dyn Target, loaded: &Loaded, bless: 
     };
 
     let mut played = Played {
-        ending: Ending::Pass,
-        step: String::new(),
-        lines: Vec::new(),
-        error: None,
-        stderr: String::new(),
-        excerpt: Vec::new(),
-        breaches: Vec::new(),
-        own_breaches: Vec::new(),
-        duration: Duration::ZERO,
         real_time: case::uses(&loaded.case.steps, &|step| step.advance_ms.is_some())
             && !setting.facts.has("MANUAL_CLOCK"),
-        stored: false,
         blessings: std::mem::take(&mut player.blessings),
+        ..Played::nothing()
     };
     if let Err(trouble) = result {
         played.step = player.at.clone();
@@ -1401,6 +1425,26 @@ fn describe(stop: &Stop, session: &mut Session) -> String {
         }
     }
 }
+
+/// What to look at when the very first answer does not come.
+fn why_no_engine(stop: &Stop, session: &mut Session) -> String {
+    let what = describe(stop, session);
+    let advice = match stop {
+        Stop::Timeout(_) if session.messages_received == 0 => {
+            "it started and says nothing. Does it speak lix.engine.v1 on this transport, does it flush what it writes, \
+             and does it answer without waiting for more?"
+        }
+        Stop::Timeout(_) => "it sent something, but not the answer to init",
+        Stop::Ended(how) if session.breaches.contains(how) => NOT_FRAMES,
+        Stop::Garbage(_) => NOT_FRAMES,
+        Stop::Closed(_) => "",
+        Stop::Ended(_) => "it ended before it answered init",
+    };
+    if advice.is_empty() { what } else { format!("{what}\n{advice}") }
+}
+
+const NOT_FRAMES: &str =
+    "standard output carries frames and nothing else; messages for people belong on standard error";
 
 fn read_facts(init: &DynamicMessage) -> Facts {
     let mut capabilities: Vec<String> = init

@@ -2,30 +2,41 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use crate::case::schema::{CaseResult, Outcome, Report, Verdict};
-use crate::case::to_json_text;
-use crate::run::Finished;
+use crate::case::{from_json, to_json_text};
+use crate::run::CHECKS;
 use crate::trace::shorten;
 
 /// The report for people. The last line is `N passed, N failed, N skipped`.
-pub fn human(finished: &Finished, spec: &str) -> String {
-    let report = &finished.report;
+pub fn human(report: &Report) -> String {
     let mut out = String::new();
     let engine = match report.engine_version.as_str() {
         "" => "unknown version".to_owned(),
         version => format!("version {version}"),
     };
-    let _ = writeln!(
-        out,
-        "{} over {}: {engine}, SQLite {}, {} clock, storage {}, capabilities {}",
-        report.implementation,
-        report.transport,
-        report.sqlite_version,
-        report.clock,
-        report.storage,
-        report.capabilities.join(" ")
-    );
+    let _ = match is_about_a_host(report) {
+        true => writeln!(
+            out,
+            "{}: {engine}, features {}",
+            report.implementation,
+            report.capabilities.join(" ")
+        ),
+        false => writeln!(
+            out,
+            "{} over {}: {engine}, SQLite {}, {} clock, storage {}, capabilities {}",
+            report.implementation,
+            report.transport,
+            report.sqlite_version,
+            report.clock,
+            report.storage,
+            report.capabilities.join(" ")
+        ),
+    };
+    if report.shuffle_seed != 0 {
+        let _ = writeln!(out, "in the order of --shuffle {}", report.shuffle_seed);
+    }
 
     for (suite, results) in by_suite(report) {
         let count = |wanted: &dyn Fn(&CaseResult) -> bool| {
@@ -67,7 +78,7 @@ pub fn human(finished: &Finished, spec: &str) -> String {
                 let why = if result.outcome() == Outcome::Skipped { "not run" } else { "failed" };
                 let _ = writeln!(out, "  {} {why}, listed as {}", result.id, result.known_failure);
             } else {
-                failure(&mut out, finished, result, spec);
+                failure(&mut out, report, result);
             }
         }
     }
@@ -79,15 +90,21 @@ pub fn human(finished: &Finished, spec: &str) -> String {
     }
 
     let totals = report.totals.unwrap_or_default();
+    let not_run = [Outcome::NotApplicable, Outcome::Skipped];
+    let is_check = |id: &str| CHECKS.contains(&id);
+    let ran = report
+        .results
+        .iter()
+        .filter(|result| !not_run.contains(&result.outcome()) && !is_check(&result.id))
+        .count();
+    let stored = match is_about_a_host(report) {
+        true => String::new(),
+        false => format!("; {} passed on storage {}", totals.stored, report.storage),
+    };
     let _ = writeln!(
         out,
-        "\n{}: {} cases ran in {} ms, {} not applicable; {} passed on storage {}",
-        report.implementation,
-        finished.played.len(),
-        report.duration_ms,
-        totals.not_applicable,
-        totals.stored,
-        report.storage
+        "\n{}: {ran} cases ran in {} ms, {} not applicable{stored}",
+        report.implementation, report.duration_ms, totals.not_applicable
     );
     let _ = writeln!(
         out,
@@ -98,8 +115,7 @@ pub fn human(finished: &Finished, spec: &str) -> String {
 }
 
 /// JUnit: one `testsuite` per case file.
-pub fn junit(finished: &Finished) -> String {
-    let report = &finished.report;
+pub fn junit(report: &Report) -> String {
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
     for (suite, results) in by_suite(report) {
         let count = |wanted: &dyn Fn(&CaseResult) -> bool| {
@@ -178,11 +194,73 @@ pub fn junit(finished: &Finished) -> String {
 }
 
 /// JSON, by `report.proto`.
-pub fn json(finished: &Finished) -> String {
-    to_json_text("Report", &finished.report)
+pub fn json(report: &Report) -> String {
+    to_json_text("Report", report)
 }
 
-fn failure(out: &mut String, finished: &Finished, result: &CaseResult, spec: &str) {
+/// Reads what `json` wrote.
+pub fn read(path: &Path) -> Result<Report, String> {
+    let complain = |why: String| format!("{}: {why}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| complain(error.to_string()))?;
+    let json: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| complain(error.to_string()))?;
+    from_json("Report", &json).map_err(complain)
+}
+
+/// Commands that GitHub turns into annotations: one for each failure. `cases` is the folder of the case files inside of
+/// the repository that is checked, if it is there.
+pub fn github(report: &Report, cases: Option<&Path>) -> String {
+    let mut out = String::new();
+    for result in &report.results {
+        let command = match result.verdict() {
+            Verdict::Red => "error",
+            Verdict::Advisory => "warning",
+            _ => continue,
+        };
+        let mut properties = String::new();
+        if let (Some(cases), Some((suite, _))) = (cases, result.id.rsplit_once('/')) {
+            let file = cases.join(suite).with_extension("json");
+            if file.is_file() {
+                properties = format!("file={},", github_property(&file.to_string_lossy()));
+            }
+        }
+        let title = format!("{}: {}", report.implementation, result.id);
+        let at = match result.step.as_str() {
+            "" => String::new(),
+            step => format!("at {step}\n"),
+        };
+        let _ = writeln!(
+            out,
+            "::{command} {properties}title={}::{}",
+            github_property(&title),
+            github_data(&format!("{at}{}", shorten(&result.message, 4000)))
+        );
+    }
+    for fault in &report.list_faults {
+        let text = format!("line {}, {}: {}", fault.line, fault.pattern, fault.message);
+        let _ = writeln!(
+            out,
+            "::error title={}::{}",
+            github_property(&format!("{}: known-failure list", report.implementation)),
+            github_data(&text)
+        );
+    }
+    out
+}
+
+fn is_about_a_host(report: &Report) -> bool {
+    ["host", "pair"].contains(&report.mode.as_str())
+}
+
+fn github_data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn github_property(text: &str) -> String {
+    github_data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+fn failure(out: &mut String, report: &Report, result: &CaseResult) {
     let what = match result.outcome() {
         Outcome::Crash => " (crash)",
         Outcome::Timeout => " (time-out)",
@@ -195,37 +273,37 @@ fn failure(out: &mut String, finished: &Finished, result: &CaseResult, spec: &st
     for line in result.message.lines() {
         let _ = writeln!(out, "    {}", shorten(line, 2000));
     }
-    let played =
-        finished.played.iter().find(|(loaded, _)| loaded.id == result.id).map(|(_, played)| played);
-    if let Some(played) = played {
-        if !played.breaches.is_empty() {
-            let _ = writeln!(out, "    rules broken on the way:");
-            for breach in played.breaches.iter().take(5) {
-                let _ = writeln!(out, "      {breach}");
-            }
-        }
-        if !played.excerpt.is_empty() {
-            let _ = writeln!(out, "    last frames:");
-            for line in &played.excerpt {
+    let mut part = |heading: &str, lines: &[&str]| {
+        if !lines.is_empty() {
+            let _ = writeln!(out, "    {heading}:");
+            for line in lines {
                 let _ = writeln!(out, "      {line}");
             }
         }
-        if !played.stderr.trim().is_empty() {
-            let _ = writeln!(out, "    stderr:");
-            let lines: Vec<&str> = played.stderr.trim_end().lines().collect();
-            for line in &lines[lines.len().saturating_sub(20)..] {
-                let _ = writeln!(out, "      {line}");
-            }
-        }
-        let _ = writeln!(out, "    again: conformance run --impl {} '{}'", quoted(spec), result.id);
+    };
+    let breaches: Vec<&str> = result.breaches.iter().take(5).map(String::as_str).collect();
+    let frames: Vec<&str> = result.frames.iter().map(String::as_str).collect();
+    let stderr: Vec<&str> = result.stderr.trim().lines().collect();
+    part("rules broken on the way", &breaches);
+    part("last frames", &frames);
+    part("stderr", &stderr[stderr.len().saturating_sub(20)..]);
+    if !CHECKS.contains(&result.id.as_str()) {
+        let _ = writeln!(
+            out,
+            "    again: conformance run --impl {} '{}'",
+            if report.mode == "pair" { report.spec.clone() } else { quoted(&report.spec) },
+            result.id
+        );
     }
 }
 
-fn quoted(spec: &str) -> String {
+/// As a shell wants it.
+pub fn quoted(spec: &str) -> String {
     if spec.contains(' ') { format!("'{spec}'") } else { spec.to_owned() }
 }
 
-fn by_suite(report: &Report) -> BTreeMap<String, Vec<&CaseResult>> {
+/// Results by case file.
+pub fn by_suite(report: &Report) -> BTreeMap<String, Vec<&CaseResult>> {
     let mut suites: BTreeMap<String, Vec<&CaseResult>> = BTreeMap::new();
     for result in &report.results {
         let suite = result.id.rsplit_once('/').map_or("", |(suite, _)| suite);
@@ -261,7 +339,7 @@ mod tests {
     use super::*;
     use crate::case::schema::Totals;
 
-    fn finished() -> Finished {
+    fn report() -> Report {
         let result = |id: &str, outcome: Outcome, verdict: Verdict| CaseResult {
             id: id.to_owned(),
             outcome: outcome as i32,
@@ -269,33 +347,29 @@ mod tests {
             message: "rows:\n  expected [<a>]".to_owned(),
             ..CaseResult::default()
         };
-        Finished {
-            report: Report {
-                implementation: "x".to_owned(),
-                results: vec![
-                    result("a/b/one", Outcome::Pass, Verdict::Green),
-                    result("a/b/two", Outcome::Fail, Verdict::Red),
-                    result("c/three", Outcome::Timeout, Verdict::Red),
-                    result("c/four", Outcome::Skipped, Verdict::Known),
-                ],
-                totals: Some(Totals { passed: 1, failed: 2, skipped: 1, ..Totals::default() }),
-                ..Report::default()
-            },
-            played: Vec::new(),
-            harness_failed: false,
+        Report {
+            implementation: "x".to_owned(),
+            results: vec![
+                result("a/b/one", Outcome::Pass, Verdict::Green),
+                result("a/b/two", Outcome::Fail, Verdict::Red),
+                result("c/three", Outcome::Timeout, Verdict::Red),
+                result("c/four", Outcome::Skipped, Verdict::Known),
+            ],
+            totals: Some(Totals { passed: 1, failed: 2, skipped: 1, ..Totals::default() }),
+            ..Report::default()
         }
     }
 
     #[test]
     fn the_closing_line_stands_alone() {
-        let text = human(&finished(), "x");
+        let text = human(&report());
         assert_eq!(text.lines().last(), Some("1 passed, 2 failed, 1 skipped"));
         assert!(text.contains("c/three (time-out)") && text.contains("a/b/two\n"));
     }
 
     #[test]
     fn junit_tells_failures_from_errors() {
-        let xml = junit(&finished());
+        let xml = junit(&report());
         assert!(xml.contains(
             "<testsuite name=\"a/b\" tests=\"2\" failures=\"1\" errors=\"0\" skipped=\"0\""
         ));
@@ -307,8 +381,18 @@ mod tests {
 
     #[test]
     fn json_follows_the_schema() {
-        let parsed: serde_json::Value = serde_json::from_str(&json(&finished())).unwrap();
+        let parsed: serde_json::Value = serde_json::from_str(&json(&report())).unwrap();
         assert_eq!(parsed["results"][1]["outcome"], "OUTCOME_FAIL");
         assert_eq!(parsed["totals"]["failed"], 2);
+    }
+
+    #[test]
+    fn annotations_are_one_line_each() {
+        let text = github(&report(), None);
+        assert_eq!(
+            text.lines().next(),
+            Some("::error title=x%3A a/b/two::rows:%0A  expected [<a>]")
+        );
+        assert_eq!(text.lines().count(), 2);
     }
 }

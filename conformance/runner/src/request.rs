@@ -11,6 +11,7 @@ use crate::case::schema::{self, Step, bytes::Source, mutation::Op, raw::Content}
 use crate::case::{is_fixture, json_of, json_of_list, json_of_struct};
 use crate::expr::Vars;
 use crate::proto;
+use crate::suite;
 use crate::value::{Cell, Param, hex, int_from_json, unbase64, unhex, xorshift32};
 use crate::wire::Message;
 
@@ -321,7 +322,7 @@ impl Context<'_> {
             return Ok(json!({ "key": name, "format": number }));
         }
         let path = dir.join(format!("{name}.{}", if format == "WASM" { "wasm" } else { "js" }));
-        let code = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let code = suite::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let mut entry = json!({ "key": plugin.key, "format": number });
         if plugin.attach {
             entry["code_attachment"] = json!(attachments.len());
@@ -378,7 +379,7 @@ impl Context<'_> {
             Some(Source::File(file)) => {
                 let path = self.dir.join(&file.path);
                 let content =
-                    std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                    suite::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
                 let digest = hex(&Sha256::digest(&content));
                 if digest != file.sha256 {
                     return Err(format!(

@@ -1,6 +1,6 @@
 //! A run: which cases, on how many jobs, and what their outcomes mean together.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -53,6 +53,16 @@ pub struct Options {
     pub bless: bool,
     /// Show which case is running.
     pub progress: bool,
+    /// The cases that count, without formats, once the minor they belong to is released.
+    pub required_set: Option<BTreeSet<String>>,
+}
+
+impl Options {
+    /// True if a REQUIRED case has to pass.
+    pub fn counts(&self, id: &str) -> bool {
+        let bare = id.split('@').next().unwrap_or(id);
+        self.required_set.as_ref().is_none_or(|set| set.contains(bare))
+    }
 }
 
 impl Default for Options {
@@ -74,6 +84,7 @@ impl Default for Options {
             time_scale: 1.0,
             bless: false,
             progress: false,
+            required_set: None,
         }
     }
 }
@@ -210,7 +221,7 @@ pub fn run(
         };
         tag(&played.breaches, &mut breaches);
         tag(&played.own_breaches, &mut own_breaches);
-        results.push(judged(loaded, played, known, options.strict));
+        results.push(judged(loaded, played, known, options));
     }
     results.push(check_result(WIRE, &breaches, known));
     results.push(check_result(HARNESS, &own_breaches, &KnownFailures::default()));
@@ -240,6 +251,8 @@ pub fn run(
         shuffle_seed: options.shuffle.unwrap_or_default(),
         duration_ms: started.elapsed().as_millis() as u64,
         storage: setting.storage.as_ref().map_or("MEMORY".to_owned(), |storage| storage.describe()),
+        spec: config.spec.clone(),
+        mode: "engine".to_owned(),
         results,
         list_faults,
         totals: Some(totals),
@@ -281,6 +294,8 @@ pub fn today() -> String {
 pub const WIRE: &str = "wire/valid-frames";
 /// The id of the check on what the runner sends.
 pub const HARNESS: &str = "harness/valid-frames";
+/// The results that are no cases.
+pub const CHECKS: [&str; 4] = [WIRE, crate::host::HOST, crate::host::ADAPTER, HARNESS];
 
 fn handshake(config: &Config) -> Result<Facts, Refused> {
     let complain = |why: String| Refused::NotStarted(format!("{}: {why}", config.name));
@@ -345,7 +360,7 @@ fn play_all(
                 failed += 1;
             }
             if options.progress {
-                eprint!("\r\x1b[K[{}/{total}, {failed} failing] {}", played.len() + 1, loaded.id);
+                eprint!("\r\x1b[K{}", progress(played.len() + 1, total, failed, &loaded.id));
             }
             played.push((loaded, outcome));
         }
@@ -356,7 +371,20 @@ fn play_all(
     played
 }
 
-fn fault_of_ours(panic: &Box<dyn std::any::Any + Send>) -> Played {
+/// One line of a terminal of 80 columns.
+pub(crate) fn progress(done: usize, total: usize, failed: usize, id: &str) -> String {
+    const WIDTH: usize = 20;
+    let filled = done * WIDTH / total.max(1);
+    let bar = "━".repeat(filled) + &"─".repeat(WIDTH - filled);
+    let failing = match failed {
+        0 => String::new(),
+        n => format!(" {n} failing"),
+    };
+    let line = format!("{bar} {done}/{total}{failing} {id}");
+    line.chars().take(79).collect()
+}
+
+pub(crate) fn fault_of_ours(panic: &Box<dyn std::any::Any + Send>) -> Played {
     let what = panic
         .downcast_ref::<String>()
         .map(String::as_str)
@@ -364,17 +392,9 @@ fn fault_of_ours(panic: &Box<dyn std::any::Any + Send>) -> Played {
         .unwrap_or("a panic without message");
     Played {
         ending: Ending::Fail,
-        step: String::new(),
         lines: vec![format!("the runner panicked: {what}")],
-        error: None,
-        stderr: String::new(),
-        excerpt: Vec::new(),
-        breaches: Vec::new(),
         own_breaches: vec![format!("the runner panicked: {what}")],
-        duration: Duration::ZERO,
-        real_time: false,
-        stored: false,
-        blessings: Vec::new(),
+        ..Played::nothing()
     }
 }
 
@@ -425,7 +445,12 @@ fn obstacle(
     None
 }
 
-fn judged(loaded: &Loaded, played: &Played, known: &KnownFailures, strict: bool) -> CaseResult {
+pub(crate) fn judged(
+    loaded: &Loaded,
+    played: &Played,
+    known: &KnownFailures,
+    options: &Options,
+) -> CaseResult {
     let (outcome, observed) = match played.ending {
         Ending::Pass => (Outcome::Pass, Observed::Pass),
         Ending::Fail => (Outcome::Fail, Observed::Fail(played.error.as_deref())),
@@ -439,8 +464,12 @@ fn judged(loaded: &Loaded, played: &Played, known: &KnownFailures, strict: bool)
         Judgement::Pass => Verdict::Green,
         Judgement::Known => Verdict::Known,
         Judgement::Red(None) => match loaded.case.level() {
-            Level::Required => Verdict::Red,
-            Level::Recommended if strict => Verdict::Red,
+            Level::Required if options.strict || options.counts(&loaded.id) => Verdict::Red,
+            Level::Recommended if options.strict => Verdict::Red,
+            Level::Required => {
+                message = format!("not in the required set of its minor\n{message}");
+                Verdict::Advisory
+            }
             Level::Recommended | Level::Optional => Verdict::Advisory,
         },
         Judgement::Red(Some(why)) => {
@@ -457,10 +486,14 @@ fn judged(loaded: &Loaded, played: &Played, known: &KnownFailures, strict: bool)
     result.stderr = played.stderr.clone();
     result.real_time = played.real_time;
     result.stored = played.stored;
+    if played.ending != Ending::Pass {
+        result.frames = played.excerpt.clone();
+        result.breaches = played.breaches.iter().take(SHOWN_BREACHES).cloned().collect();
+    }
     result
 }
 
-fn check_result(id: &str, breaches: &[String], known: &KnownFailures) -> CaseResult {
+pub(crate) fn check_result(id: &str, breaches: &[String], known: &KnownFailures) -> CaseResult {
     let entry = known.entry(id);
     let (outcome, observed) = if breaches.is_empty() {
         (Outcome::Pass, Observed::Pass)
@@ -492,17 +525,19 @@ fn check_result(id: &str, breaches: &[String], known: &KnownFailures) -> CaseRes
     }
 }
 
-fn result_of(loaded: &Loaded, outcome: Outcome, verdict: Verdict) -> CaseResult {
+pub(crate) fn result_of(loaded: &Loaded, outcome: Outcome, verdict: Verdict) -> CaseResult {
     CaseResult {
         id: loaded.id.clone(),
         outcome: outcome as i32,
         verdict: verdict as i32,
         level: loaded.case.level().as_str_name().to_owned(),
+        spec: loaded.case.spec.clone(),
         ..CaseResult::default()
     }
 }
 
-fn totals(results: &[CaseResult], list_faults: &[ListFault]) -> Totals {
+/// Counts results; faults of the known-failure list count as failures.
+pub fn totals(results: &[CaseResult], list_faults: &[ListFault]) -> Totals {
     let mut totals = Totals { failed: list_faults.len() as u32, ..Totals::default() };
     for result in results {
         match (result.outcome(), result.verdict()) {
@@ -656,6 +691,13 @@ mod tests {
         assert!(!blocked(&[], &["ws", "stdio"]));
         assert!(blocked(&[], &["!stream"]));
         assert!(!blocked(&[], &["!message"]));
+    }
+
+    #[test]
+    fn the_progress_line_fits() {
+        assert_eq!(progress(5, 10, 0, "a/b"), "━━━━━━━━━━────────── 5/10 a/b");
+        let line = progress(10, 10, 3, &"long/".repeat(40));
+        assert!(line.contains("10/10 3 failing long/") && line.chars().count() == 79, "{line}");
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Session {
     pub recorder: Recorder,
     /// What the bridge saw since the step began.
     pub facts: serde_json::Map<String, serde_json::Value>,
+    /// Whatever arrives, for whoever passes it on; `None` where nobody does.
+    pub tap: Option<Vec<Message>>,
     /// Messages sent since the step began.
     pub messages_sent: u64,
     /// Messages received since the step began.
@@ -95,12 +97,26 @@ struct Pending {
     before_failure: bool,
 }
 
+impl Pending {
+    fn scope(&self) -> i128 {
+        self.request.as_ref().map_or(0, |request| request.int("scope"))
+    }
+}
+
+/// A request of one scope may have to wait for the transaction of another, which goes on meanwhile.
+fn may_wait(earlier: i128, answered: i128) -> bool {
+    earlier != 0 && answered != 0 && earlier != answered
+}
+
 #[derive(Clone, Copy)]
 struct CursorInfo {
     max_rows: i128,
     max_bytes: i128,
     columns: usize,
 }
+
+/// How the breach is worded that engines never commit and echoes always.
+pub const A_REQUEST_CAME: &str = "a request from the engine";
 
 /// What the autosave events have said so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -126,6 +142,7 @@ impl Session {
             own_breaches: Vec::new(),
             recorder,
             facts: serde_json::Map::new(),
+            tap: None,
             messages_sent: 0,
             messages_received: 0,
             pending: Vec::new(),
@@ -234,6 +251,15 @@ impl Session {
         }))
     }
 
+    /// Sends what somebody else wrote and judges: it counts as legal, and is not the runner's.
+    pub fn pass_on(&mut self, message: &Message, awaited: Option<u32>) -> Result<(), String> {
+        let token = self.send_message(message, SendOptions::default(), false, awaited)?;
+        if let Some(token) = token {
+            self.pending[token.0].legal = true;
+        }
+        Ok(())
+    }
+
     /// The id a request was sent with.
     pub fn id(&self, token: Token) -> u32 {
         self.pending[token.0].id
@@ -289,6 +315,20 @@ impl Session {
         }
     }
 
+    /// Requests that wait for their answers, oldest first: id and call.
+    pub fn unanswered(&self) -> Vec<(u32, String)> {
+        let call = |pending: &Pending| {
+            pending.request.as_ref().and_then(|request| request.which("call")).unwrap_or_default()
+        };
+        let open = self.pending.iter().filter(|pending| !pending.done);
+        open.map(|pending| (pending.id, call(pending))).collect()
+    }
+
+    /// True if nothing more is to come for this request.
+    pub fn is_answered(&self, token: Token) -> bool {
+        self.pending[token.0].done
+    }
+
     /// Receives one thing, whatever it is; false if nothing came until the deadline or the transport has ended.
     pub fn poll(&mut self, deadline: Instant) -> bool {
         self.pump(deadline, "").is_ok()
@@ -331,6 +371,9 @@ impl Session {
             Some(Incoming::Message(message)) => {
                 self.messages_received += 1;
                 self.recorder.note(Direction::Receive, &message);
+                if let Some(tap) = &mut self.tap {
+                    tap.push(message.clone());
+                }
                 self.take_message(message);
                 Ok(())
             }
@@ -380,7 +423,7 @@ impl Session {
                 let event = frame.msg("event").expect("it is set").clone();
                 self.take_event(event);
             }
-            Some(_) => self.breach(format!("a request from the engine, id {id}")),
+            Some(_) => self.breach(format!("{A_REQUEST_CAME}, id {id}")),
             None => self.breach(format!("a frame without body, id {id}")),
         }
     }
@@ -525,7 +568,10 @@ impl Session {
         if !overtakes
             && let Some(earlier) =
                 self.pending[self.first_open.min(at)..at].iter().find(|pending| {
-                    !pending.done && pending.legal && !matches!(self.phase, Phase::Failed(_))
+                    !pending.done
+                        && pending.legal
+                        && !may_wait(pending.scope(), self.pending[at].scope())
+                        && !matches!(self.phase, Phase::Failed(_))
                 })
         {
             self.breaches.push(format!(

@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value as Json, json};
 
 use crate::batch;
@@ -26,6 +28,8 @@ pub enum Direction {
 #[derive(Clone)]
 pub struct TraceFile {
     file: Arc<Mutex<BufWriter<File>>>,
+    /// How many sessions have begun.
+    sessions: Arc<AtomicU64>,
     started: Instant,
 }
 
@@ -33,7 +37,11 @@ impl TraceFile {
     /// Creates the file.
     pub fn create(path: &Path) -> Result<TraceFile, String> {
         let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(TraceFile { file: Arc::new(Mutex::new(BufWriter::new(file))), started: Instant::now() })
+        Ok(TraceFile {
+            file: Arc::new(Mutex::new(BufWriter::new(file))),
+            sessions: Arc::default(),
+            started: Instant::now(),
+        })
     }
 }
 
@@ -41,14 +49,17 @@ impl TraceFile {
 #[derive(Clone)]
 pub struct Recorder {
     case: String,
+    session: u64,
     last: VecDeque<(Direction, Message)>,
     trace: Option<TraceFile>,
 }
 
 impl Recorder {
-    /// A recorder for one case.
+    /// A recorder for one session of a case.
     pub fn new(case: &str, trace: Option<TraceFile>) -> Recorder {
-        Recorder { case: case.to_owned(), last: VecDeque::new(), trace }
+        let session =
+            trace.as_ref().map_or(0, |trace| trace.sessions.fetch_add(1, Ordering::Relaxed) + 1);
+        Recorder { case: case.to_owned(), session, last: VecDeque::new(), trace }
     }
 
     /// A frame passes by.
@@ -72,10 +83,14 @@ impl Recorder {
             let line = json!({
                 "t_ms": trace.started.elapsed().as_secs_f64() * 1000.0,
                 "case": self.case,
+                "session": self.session,
                 "dir": match direction { Direction::Send => "send", Direction::Receive => "receive" },
                 "bytes": message.frame.len(),
                 "attachments": sizes,
                 "frame": row_form(&message.frame),
+                // What `conformance replay` sends again.
+                "raw": STANDARD.encode(&message.frame),
+                "attached": message.attachments.iter().map(|bytes| STANDARD.encode(bytes)).collect::<Vec<_>>(),
             });
             let mut file = trace.file.lock().expect("no holder panics");
             // A full disk must not fail a conformance case; the trace is then short.

@@ -251,6 +251,24 @@ pub fn tidy_numbers(json: Json) -> Json {
     }
 }
 
+/// Every member that a tagged value may have.
+pub const TAGS: [&str; 14] = [
+    "int",
+    "real",
+    "text",
+    "blob",
+    "hex",
+    "text_raw",
+    "text_raw_hex",
+    "bytes",
+    "text_repeat",
+    "bound",
+    "unset",
+    "attach",
+    "class",
+    "reason",
+];
+
 fn tagged(tag: &str, value: &Json, vars: &Vars) -> Result<Option<Cell>, String> {
     let text = || match value {
         Json::String(text) => vars.fill(text),

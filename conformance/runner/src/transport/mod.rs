@@ -4,10 +4,14 @@
 //! through a channel. Whatever was started is killed when its owner is dropped, and, where the system can promise it,
 //! when the runner dies.
 
+mod accept;
 mod browser;
 mod process;
 mod stream;
 mod ws;
+
+pub use accept::{Accepted, Listener, Spoken};
+pub(crate) use process::Process;
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -14,6 +15,8 @@ pub(crate) struct Process {
     reaped: bool,
     stderr: Arc<Mutex<Vec<u8>>>,
     lines: Receiver<String>,
+    /// Its stderr has been read to the end.
+    is_silent: Arc<AtomicBool>,
 }
 
 impl Process {
@@ -45,6 +48,8 @@ impl Process {
         let (sender, lines) = channel();
         let pipe = child.stderr.take().expect("stderr is piped");
         let kept = Arc::clone(&stderr);
+        let is_silent = Arc::new(AtomicBool::new(false));
+        let silent = Arc::clone(&is_silent);
         std::thread::spawn(move || {
             let mut reader = BufReader::new(pipe);
             let mut line = Vec::new();
@@ -58,8 +63,9 @@ impl Process {
                 let _ = sender.send(String::from_utf8_lossy(&line).trim_end().to_owned());
                 line.clear();
             }
+            silent.store(true, Ordering::Release);
         });
-        Ok(Process { child, reaped: false, stderr, lines })
+        Ok(Process { child, reaped: false, stderr, lines, is_silent })
     }
 
     pub(crate) fn stdin(&mut self) -> ChildStdin {
@@ -114,6 +120,7 @@ impl Process {
         let mut pause = Duration::from_micros(200);
         loop {
             if let Some(code) = self.exited() {
+                self.hear_out();
                 return Some(code);
             }
             if Instant::now() >= deadline {
@@ -121,6 +128,14 @@ impl Process {
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(10));
+        }
+    }
+
+    /// The last words of a process that has ended are still on their way; somebody it started may keep the pipe open.
+    fn hear_out(&self) {
+        let patience = Instant::now() + Duration::from_millis(200);
+        while !self.is_silent.load(Ordering::Acquire) && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

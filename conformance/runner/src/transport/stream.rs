@@ -235,6 +235,11 @@ impl Server {
 }
 
 impl ServerHandle {
+    /// Of a peer that the runner did not start.
+    pub(crate) fn nobody() -> ServerHandle {
+        ServerHandle { process: None, said_before: 0 }
+    }
+
     pub(crate) fn kill(&self) {
         if let Some(process) = &self.process {
             process.borrow_mut().kill();
@@ -250,6 +255,16 @@ impl ServerHandle {
             None => String::new(),
         }
     }
+}
+
+/// The engine's end of a connection that a host has made.
+pub(super) fn accepted(socket: TcpStream) -> Result<Box<dyn Link>, String> {
+    let clone = || socket.try_clone().map_err(|error| error.to_string());
+    Ok(Box::new(TcpLink {
+        stream: StreamLink::open(clone()?, TcpWriter(clone()?), &OpenOptions::default()),
+        socket,
+        server: ServerHandle::nobody(),
+    }))
 }
 
 /// Reader and writer threads around a pair of byte streams.

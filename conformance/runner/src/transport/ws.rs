@@ -61,6 +61,17 @@ impl Target for WsTarget {
     }
 }
 
+/// The engine's end of a WebSocket that a host opens.
+pub(super) fn accepted(socket: TcpStream) -> Result<Box<dyn Link>, String> {
+    let handshake = socket.try_clone().map_err(|error| error.to_string())?;
+    tungstenite::accept(handshake).map_err(|error| format!("no WebSocket: {error}"))?;
+    let duplex = Duplex::open(&socket, Role::Server)?;
+    let (found, incoming) = channel();
+    std::thread::spawn(move || assemble(&duplex.incoming, &found));
+    let server = ServerHandle::nobody();
+    Ok(Box::new(WsLink { socket, outgoing: Some(duplex.outgoing), incoming, server }))
+}
+
 struct WsLink {
     socket: TcpStream,
     outgoing: Option<Sender<Ws>>,
