@@ -102,15 +102,14 @@ async function files(kind, size, all, name, below = {}) {
   const page = await browser.page()
   for (const who of all) await page.bench("open", who)
   const paths = {}
-  // The slow one only once or twice: its time is minutes.
-  const few = all.includes("sdk05") || size >= 100_000
-  const repetitions = flags.quick ? 1 : few ? 3 : 9
+  const few = size >= 100_000
+  const repetitions = flags.quick ? 1 : few ? 3 : 7
   const turns = (workload, options, unit = "ms") =>
     alternate(all, async (who) => {
       const { path, [unit]: value } = await page.bench(workload, who, { kind, size, path: paths[who], ...options })
       paths[who] = path ?? paths[who]
       return { value }
-    }, { warmUps: few || flags.quick ? 0 : 1, repetitions })
+    }, { warmUps: few || flags.quick ? 0 : 2, repetitions })
 
   // The first call of each compiles what it needs.
   for (const who of all) await page.bench("insert", who, { kind, size: 10 })
