@@ -5,7 +5,8 @@ use std::rc::{Rc, Weak};
 use lix_engine_protocol::Result;
 use serde_json::{Map, Value};
 
-use super::history::narrow_depth;
+use super::history::{depth_word, estimate, narrow_depth};
+use super::layout::declare;
 use super::lookup;
 use super::values::{show, texts};
 use super::view::alive;
@@ -39,30 +40,23 @@ enum Column {
 
 impl Table for FileHistory {
     fn declaration(&self) -> String {
-        let columns: Vec<String> = COLUMNS
-            .iter()
-            .map(|(name, column)| {
-                let declared = match column {
-                    Column::Data => "blob",
-                    Column::Metadata => "json text",
-                    Column::Hidden | Column::Depth => "integer",
-                    _ => "text",
-                };
-                format!("{name} {declared}")
-            })
-            .collect();
-        format!("create table x({})", columns.join(", "))
+        let columns = COLUMNS.iter().map(|(name, column)| {
+            let declared = match column {
+                Column::Data => "blob",
+                Column::Metadata => "json text",
+                Column::Hidden | Column::Depth => "integer",
+                _ => "text",
+            };
+            (*name, declared)
+        });
+        declare(columns)
     }
 
     fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
         let chosen = lookup::choose(plan, |constraint| {
             let index = usize::try_from(constraint.column).ok()?;
             let word = match (COLUMNS.get(index)?.1, constraint.op) {
-                (Column::Depth, Op::Eq) => "depth=",
-                (Column::Depth, Op::Lt) => "depth<",
-                (Column::Depth, Op::Le) => "depth<=",
-                (Column::Depth, Op::Gt) => "depth>",
-                (Column::Depth, Op::Ge) => "depth>=",
+                (Column::Depth, op) => depth_word(op)?,
                 (Column::Id | Column::EntityId | Column::FileId, Op::Eq) => "file",
                 (Column::RootCommitId, Op::Eq) => "root",
                 (Column::CommitId, Op::Eq) => "commit",
@@ -70,15 +64,7 @@ impl Table for FileHistory {
             };
             Some(word.to_owned())
         });
-        let has = |word: &str| chosen.has(word);
-        let mut rows = if has("root") { 10_000.0 } else { 1_000_000.0 };
-        rows /= if has("file") { 1_000.0 } else { 1.0 };
-        rows /= if has("commit") { 20.0 } else { 1.0 };
-        rows /= if chosen.words.iter().any(|word| word.starts_with("depth")) { 4.0 } else { 1.0 };
-        rows *= chosen.fan_out();
-        let rows = rows.max(1.0);
-        plan.set_cost(100.0 + rows * 5.0);
-        plan.set_rows(rows as i64);
+        estimate(plan, &chosen, if chosen.has("file") { 1_000.0 } else { 1.0 });
         Ok(())
     }
 

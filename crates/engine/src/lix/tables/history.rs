@@ -7,8 +7,8 @@ use lix_engine_protocol::Result;
 use serde_json::{Map, Value};
 
 use super::entities::Shape;
-use super::layout::{Property, optional};
-use super::lookup::{self, join_keys};
+use super::layout::{Property, declare, optional};
+use super::lookup::{self, Chosen, join_keys};
 use super::values::{self, Kind, show, texts};
 use super::view::alive;
 use crate::lix::Lix;
@@ -118,25 +118,19 @@ impl Layout {
 
 impl Table for Histories {
     fn declaration(&self) -> String {
-        let columns: Vec<String> = self
-            .layout
-            .columns
-            .iter()
-            .map(|(name, column)| {
-                let name = name.replace('"', "\"\"");
-                let declared = match column {
-                    Column::Depth => " integer",
-                    Column::Snapshot => " json text",
-                    Column::Property(number) => {
-                        values::declared_type(self.layout.properties[*number].kind)
-                    }
-                    Column::Types => " text hidden",
-                    _ => " text",
-                };
-                format!("\"{name}\"{declared}")
-            })
-            .collect();
-        format!("create table x({})", columns.join(", "))
+        let columns = self.layout.columns.iter().map(|(name, column)| {
+            let declared = match column {
+                Column::Depth => "integer",
+                Column::Snapshot => "json text",
+                Column::Property(number) => {
+                    values::declared_type(self.layout.properties[*number].kind)
+                }
+                Column::Types => "text hidden",
+                _ => "text",
+            };
+            (&**name, declared)
+        });
+        declare(columns)
     }
 
     fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
@@ -144,28 +138,17 @@ impl Table for Histories {
         let chosen = lookup::choose(plan, |constraint| {
             let column = layout.column(constraint.column)?;
             Some(match (column, constraint.op) {
-                (Column::Depth, Op::Eq) => "depth=".to_owned(),
-                (Column::Depth, Op::Lt) => "depth<".to_owned(),
-                (Column::Depth, Op::Le) => "depth<=".to_owned(),
-                (Column::Depth, Op::Gt) => "depth>".to_owned(),
-                (Column::Depth, Op::Ge) => "depth>=".to_owned(),
+                (Column::Depth, op) => depth_word(op)?.to_owned(),
                 (column, Op::Eq) => layout.term(column)?,
                 _ => return None,
             })
         });
         let has = |word: &str| chosen.has(word);
         let by_key = !layout.key.is_empty() && layout.key.iter().all(|key| has(&key.to_string()));
-        let mut rows = if has("root") { 10_000.0 } else { 1_000_000.0 };
-        rows /= if has("entity") || by_key { 1_000.0 } else { 1.0 };
-        rows /= if layout.schema_key.is_some() || has("schema") { 4.0 } else { 1.0 };
-        rows /= if has("file") { 2.0 } else { 1.0 };
-        rows /= if has("commit") { 20.0 } else { 1.0 };
-        rows /= if chosen.words.iter().any(|word| word.starts_with("depth")) { 4.0 } else { 1.0 };
-        rows *= chosen.fan_out();
-        let rows = rows.max(1.0);
-        // The graph is walked, whatever is found there.
-        plan.set_cost(100.0 + rows * 5.0);
-        plan.set_rows(rows as i64);
+        let mut fewer = if has("entity") || by_key { 1_000.0 } else { 1.0 };
+        fewer *= if layout.schema_key.is_some() || has("schema") { 4.0 } else { 1.0 };
+        fewer *= if has("file") { 2.0 } else { 1.0 };
+        estimate(plan, &chosen, fewer);
         Ok(())
     }
 
@@ -270,6 +253,32 @@ impl vtab::Rows for Rows {
         }
         Ok(())
     }
+}
+
+/// The word for a constraint on the depth, which [`narrow_depth`] reads.
+pub(super) fn depth_word(op: Op) -> Option<&'static str> {
+    Some(match op {
+        Op::Eq => "depth=",
+        Op::Lt => "depth<",
+        Op::Le => "depth<=",
+        Op::Gt => "depth>",
+        Op::Ge => "depth>=",
+        _ => return None,
+    })
+}
+
+/// Tells SQLite what a look into history costs: what it asks for makes the rows so many times fewer,
+/// beside where it starts, which commit it wants and how deep it goes.
+pub(super) fn estimate(plan: &mut Plan<'_>, chosen: &Chosen, fewer: f64) {
+    let mut rows = if chosen.has("root") { 10_000.0 } else { 1_000_000.0 };
+    rows /= fewer;
+    rows /= if chosen.has("commit") { 20.0 } else { 1.0 };
+    rows /= if chosen.words.iter().any(|word| word.starts_with("depth")) { 4.0 } else { 1.0 };
+    rows *= chosen.fan_out();
+    let rows = rows.max(1.0);
+    // The graph is walked, whatever is found there.
+    plan.set_cost(100.0 + rows * 5.0);
+    plan.set_rows(rows as i64);
 }
 
 /// What a comparison leaves of the depths. Values that are not integers are left to SQLite.

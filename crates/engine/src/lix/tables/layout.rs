@@ -40,14 +40,26 @@ pub(super) enum Column {
 impl Column {
     fn declared_type(self, properties: &[Property]) -> &'static str {
         match self {
-            Column::Untracked => " integer",
-            Column::Snapshot => " json text",
+            Column::Untracked => "integer",
+            Column::Snapshot => "json text",
             Column::Property(number) => values::declared_type(properties[number].kind),
-            Column::Types => " text hidden",
-            Column::Key => " text hidden not null primary key",
-            _ => " text",
+            Column::Types => "text hidden",
+            Column::Key => "text hidden not null primary key",
+            _ => "text",
         }
     }
+}
+
+/// The declaration of a table with these columns, each a name and a type.
+pub(super) fn declare<'a>(columns: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut sql = String::from("create table x(");
+    for (index, (name, declared)) in columns.into_iter().enumerate() {
+        let comma = if index > 0 { ", " } else { "" };
+        let name = name.replace('"', "\"\"");
+        let _ = write!(sql, "{comma}\"{name}\" {declared}");
+    }
+    sql.push(')');
+    sql
 }
 
 /// A property of the content that has a column.
@@ -105,13 +117,8 @@ impl Layout {
     }
 
     pub(super) fn declaration(&self) -> String {
-        let mut sql = String::from("create table x(");
-        for (index, (name, column)) in self.names.iter().zip(&self.columns).enumerate() {
-            let comma = if index > 0 { ", " } else { "" };
-            let name = name.replace('"', "\"\"");
-            let _ = write!(sql, "{comma}\"{name}\"{}", column.declared_type(&self.properties));
-        }
-        sql.push(')');
+        let types = self.columns.iter().map(|column| column.declared_type(&self.properties));
+        let mut sql = declare(self.names.iter().map(|name| &**name).zip(types));
         if self.columns.contains(&Column::Key) {
             sql.push_str(" without rowid");
         }

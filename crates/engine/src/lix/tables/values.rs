@@ -117,9 +117,9 @@ pub(super) fn types(content: &Map<String, Value>, properties: &[Property]) -> St
 /// converting what it compares.
 pub(super) fn declared_type(kind: Kind) -> &'static str {
     match kind {
-        Kind::String => " text",
-        Kind::Json => " json text",
-        Kind::Any => " json blob",
+        Kind::String => "text",
+        Kind::Json => "json text",
+        Kind::Any => "json blob",
         // Text without a type: what comes out of JSON is compared as it is.
         Kind::Boolean | Kind::Other => "",
     }

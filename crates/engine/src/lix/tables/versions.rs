@@ -11,7 +11,7 @@ use lix_engine_protocol::{Error, Reason, Result};
 use serde_json::{Map, Value};
 
 use super::key;
-use super::layout::{Row, optional};
+use super::layout::{Row, declare, optional};
 use super::lookup;
 use super::values::{flag, invalid, show, text, texts};
 use super::view::{alive, stored_key};
@@ -61,18 +61,15 @@ impl Versions {
 
 impl Table for Versions {
     fn declaration(&self) -> String {
-        let columns: Vec<String> = self
-            .columns()
-            .map(|(name, column)| {
-                let declared = match column {
-                    Column::Hidden | Column::Untracked => "integer",
-                    Column::Key => "text hidden not null primary key",
-                    _ => "text",
-                };
-                format!("{name} {declared}")
-            })
-            .collect();
-        format!("create table x({}) without rowid", columns.join(", "))
+        let columns = self.columns().map(|(name, column)| {
+            let declared = match column {
+                Column::Hidden | Column::Untracked => "integer",
+                Column::Key => "text hidden not null primary key",
+                _ => "text",
+            };
+            (name, declared)
+        });
+        declare(columns) + " without rowid"
     }
 
     fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
