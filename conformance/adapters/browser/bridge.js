@@ -56,9 +56,9 @@ const describe = (data) => {
 }
 
 /** A worker of this page, or of a frame: to the browser a frame is as much another page as a tab is. */
-const startWorker = async ({ script, name, frame: inFrame }) => {
+const startWorker = async ({ script, type, name, frame: inFrame }) => {
   const url = new URL(script, `${location.origin}/package/`)
-  const options = { type: "module", name }
+  const options = { type, name }
   if (!inFrame) return [new Worker(url, options), () => {}]
   const frame = document.createElement("iframe")
   // A page of its own, from the server: a document that is made on the spot may lose its workers.
@@ -109,7 +109,8 @@ const runSession = (session, order) => {
     worker.onerror = (event) => {
       event.preventDefault()
       fact({ worker_error: true })
-      end(`the worker failed: ${event.message || "its script does not load"}`)
+      const where = event.filename ? ` (${event.filename.replace(`${location.origin}/package/`, "")}:${event.lineno})` : ""
+      end(`the worker failed: ${event.message ? event.message + where : "its script does not load"}`)
     }
   }
 

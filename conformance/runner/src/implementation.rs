@@ -21,8 +21,12 @@ pub struct Config {
     pub dir: PathBuf,
     /// Servers that run already: `host:port/path`.
     pub address: String,
-    /// Browser: the built package.
+    /// Browser: the folder that is served, in which the worker's script and all that it loads are.
     pub package: PathBuf,
+    /// Browser: the worker's script, below the package.
+    pub worker: String,
+    /// Browser: how the script is read.
+    pub worker_type: WorkerType,
     /// Browser: the worker's name, by which it may know that it is under test.
     pub worker_name: String,
     /// How long a start may take.
@@ -45,6 +49,27 @@ pub struct Config {
     pub spec: String,
     /// What is under test.
     pub mode: Mode,
+}
+
+/// How a browser reads a worker's script.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkerType {
+    /// With `import`.
+    #[default]
+    Module,
+    /// With `importScripts`.
+    Classic,
+}
+
+impl WorkerType {
+    /// The name that `new Worker` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            WorkerType::Module => "module",
+            WorkerType::Classic => "classic",
+        }
+    }
 }
 
 /// What is under test.
@@ -118,6 +143,10 @@ struct File {
     address: String,
     #[serde(default)]
     package: String,
+    #[serde(default = "default_worker")]
+    worker: String,
+    #[serde(default)]
+    worker_type: WorkerType,
     #[serde(default)]
     worker_name: String,
     #[serde(default = "default_start_timeout_ms")]
@@ -137,8 +166,8 @@ struct File {
     mode: Mode,
 }
 
-/// Resolves `--impl`: a path to `impl.json`, `stdio:COMMAND ARGS`, `tcp://…`, `ws://…`, `browser:DIR`, or
-/// `host-stdio:COMMAND ARGS`.
+/// Resolves `--impl`: a path to `impl.json`, `stdio:COMMAND ARGS`, `tcp://…`, `ws://…`, `browser:WORKER`,
+/// `browser-classic:WORKER`, or `host-stdio:COMMAND ARGS`. `WORKER` is a script, or a folder with a `worker.js`.
 pub fn resolve(spec: &str) -> Result<Config, String> {
     let here = std::env::current_dir().map_err(|error| error.to_string())?;
     let short = |transport, name: &str| Config {
@@ -149,6 +178,8 @@ pub fn resolve(spec: &str) -> Result<Config, String> {
         dir: here.clone(),
         address: String::new(),
         package: PathBuf::new(),
+        worker: default_worker(),
+        worker_type: WorkerType::Module,
         worker_name: String::new(),
         start_timeout: Duration::from_millis(default_start_timeout_ms()),
         capabilities: Vec::new(),
@@ -185,14 +216,29 @@ pub fn resolve(spec: &str) -> Result<Config, String> {
             return Ok(config);
         }
     }
-    if let Some(dir) = spec.strip_prefix("browser:") {
-        let mut config = short(Transport::Browser, "browser");
-        config.package = here.join(dir);
-        config.start_timeout = Duration::from_secs(60);
-        config.jobs = Some(1);
-        return Ok(config);
+    for (prefix, worker_type) in
+        [("browser:", WorkerType::Module), ("browser-classic:", WorkerType::Classic)]
+    {
+        if let Some(path) = spec.strip_prefix(prefix) {
+            let mut config = short(Transport::Browser, "browser");
+            (config.package, config.worker) = worker(&here.join(path))?;
+            config.worker_type = worker_type;
+            config.jobs = Some(1);
+            return Ok(config);
+        }
     }
     from_file(Path::new(spec), spec)
+}
+
+/// The folder to serve, and the script in it.
+fn worker(path: &Path) -> Result<(PathBuf, String), String> {
+    if path.is_dir() {
+        return Ok((path.to_path_buf(), default_worker()));
+    }
+    match (path.parent(), path.file_name().and_then(|name| name.to_str())) {
+        (Some(folder), Some(name)) => Ok((folder.to_path_buf(), name.to_owned())),
+        _ => Err(format!("{} names no worker script", path.display())),
+    }
 }
 
 fn from_file(path: &Path, spec: &str) -> Result<Config, String> {
@@ -229,6 +275,8 @@ fn from_file(path: &Path, spec: &str) -> Result<Config, String> {
         env: file.env,
         address: file.address.trim_start_matches("ws://").trim_start_matches("tcp://").to_owned(),
         package: dir.join(file.package),
+        worker: file.worker,
+        worker_type: file.worker_type,
         worker_name: file.worker_name,
         start_timeout: Duration::from_millis(file.start_timeout_ms),
         capabilities: file.capabilities,
@@ -299,6 +347,10 @@ fn default_start_timeout_ms() -> u64 {
     10_000
 }
 
+fn default_worker() -> String {
+    "worker.js".to_owned()
+}
+
 fn default_time_scale() -> f64 {
     1.0
 }
@@ -326,6 +378,18 @@ mod tests {
 
         let config = resolve("host-stdio:node adapter.mjs").unwrap();
         assert_eq!((config.mode, config.command.len()), (Mode::Host, 2));
+
+        let config = resolve("browser-classic:no/such/engine.js").unwrap();
+        assert!(config.package.ends_with("no/such"), "its folder is served");
+        assert_eq!(
+            (config.worker.as_str(), config.worker_type),
+            ("engine.js", WorkerType::Classic)
+        );
+        let config = resolve("browser:.").unwrap();
+        assert_eq!(
+            (config.worker.as_str(), config.worker_type),
+            ("worker.js", WorkerType::Module)
+        );
 
         assert!(resolve("stdio:").is_err());
         assert!(resolve("no/such/impl.json").is_err());

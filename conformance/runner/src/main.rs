@@ -38,8 +38,9 @@ conformance proxy --impl ENGINE [--listen HOST:PORT] [--sessions N] [--trace FIL
 conformance replay TRACE --impl ENGINE [PATTERN…]    send the frames of a trace (run --trace) again, compare the answers
 conformance relay HOST:PORT                          standard input and output to a port: an engine to start, for hosts
 
-IMPL is a file impl.json, or 'stdio:COMMAND ARGS', tcp://HOST:PORT, ws://HOST:PORT/PATH, browser:PACKAGE-DIR,
-or 'host-stdio:COMMAND ARGS' for the adapter of a host library (host-adapters.md); with --engine IMPL the host and that
+IMPL is a file impl.json, or 'stdio:COMMAND ARGS', tcp://HOST:PORT, ws://HOST:PORT/PATH,
+browser:WORKER.JS (browser-classic: if it is no module) for a worker's script and all that lies in its folder, or
+'host-stdio:COMMAND ARGS' for the adapter of a host library (host-adapters.md); with --engine IMPL the host and that
 engine are tested together.
 PATTERN matches case ids: * inside one part, ** over several; values/** or values/text/nul.
 The cases are those of conformance/cases in this directory or above it, otherwise the program's own (--embedded).
@@ -47,7 +48,7 @@ The cases are those of conformance/cases in this directory or above it, otherwis
 Selection   --profile NAME  --run PATTERN  --skip PATTERN  --since 1.N  --level REQUIRED|RECOMMENDED|OPTIONAL
             --format ESM|WASM|BUILTIN (of fixture plugins)  --shard I/N  --list
 Judgement   --require CAPABILITY  --strict  --known-failures FILE  --update-known
-Running     --jobs N  --shuffle [SEED]  --timeout-ms N  --time-scale X  --cases DIR  --embedded  --bless
+Running     --jobs N  --shuffle [SEED]  --timeout-ms N  --start-timeout-ms N  --time-scale X  --cases DIR  --embedded  --bless
 Output      --report human|json|junit|github  --junit FILE  --json FILE  --html FILE  --trace FILE  --quiet
 
 Exit status: 0 all required passed, 1 failures or stale entries, 2 usage or unreadable cases, 3 the implementation did
@@ -79,6 +80,7 @@ struct Args {
     junit: Option<PathBuf>,
     json: Option<PathBuf>,
     jobs: Option<usize>,
+    start_timeout: Option<Duration>,
     html: Option<PathBuf>,
     engine: Option<String>,
     listen: Option<String>,
@@ -112,6 +114,10 @@ fn try_main() -> Result<u8, String> {
     if ["", "-h", "--help", "help"].contains(&command.as_str()) {
         print!("{HELP}");
         return Ok(if command.is_empty() { USAGE } else { 0 });
+    }
+    if ["-V", "--version"].contains(&command.as_str()) {
+        println!("lix-engine-conformance {}", env!("CARGO_PKG_VERSION"));
+        return Ok(0);
     }
     let mut args = parse(words)?;
     match command.as_str() {
@@ -161,7 +167,8 @@ fn try_main() -> Result<u8, String> {
     }
     let spec =
         args.implementation.clone().ok_or_else(|| "--impl is missing; see --help".to_owned())?;
-    let config = implementation::resolve(&spec)?;
+    let mut config = implementation::resolve(&spec)?;
+    config.start_timeout = args.start_timeout.unwrap_or(config.start_timeout);
     if args.engine.is_some() && config.mode != Mode::Host {
         return Err("--engine makes a pair: --impl then names the host (host-stdio:…)".to_owned());
     }
@@ -710,6 +717,9 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Args, String> {
                     .ok()
                     .filter(|scale: &f64| scale.is_finite() && *scale > 0.0)
                     .ok_or_else(|| format!("{text:?} is no factor"))?;
+            }
+            "--start-timeout-ms" => {
+                args.start_timeout = Some(Duration::from_millis(number(&value()?)?));
             }
             "--cases" => args.cases = Some(PathBuf::from(value()?)),
             "--known-failures" => args.known = Some(PathBuf::from(value()?)),

@@ -139,6 +139,8 @@ pub struct Blessing {
 pub fn probe(target: &mut dyn Target, timeout: Duration) -> Result<Facts, String> {
     let deadline = Instant::now() + timeout;
     let link = target.connect(&OpenOptions::default(), deadline)?;
+    // What has to be started first may take its own time, a browser above all.
+    let deadline = Instant::now() + timeout;
     let mut session = Session::new(link, Recorder::new("probe", None));
     let request = proto::from_json(
         "Request",
@@ -1435,16 +1437,13 @@ fn why_no_engine(stop: &Stop, session: &mut Session) -> String {
              and does it answer without waiting for more?"
         }
         Stop::Timeout(_) => "it sent something, but not the answer to init",
-        Stop::Ended(how) if session.breaches.contains(how) => NOT_FRAMES,
-        Stop::Garbage(_) => NOT_FRAMES,
+        Stop::Ended(how) if session.breaches.contains(how) => session.link.advice(),
+        Stop::Garbage(_) => session.link.advice(),
         Stop::Closed(_) => "",
         Stop::Ended(_) => "it ended before it answered init",
     };
     if advice.is_empty() { what } else { format!("{what}\n{advice}") }
 }
-
-const NOT_FRAMES: &str =
-    "standard output carries frames and nothing else; messages for people belong on standard error";
 
 fn read_facts(init: &DynamicMessage) -> Facts {
     let mut capabilities: Vec<String> = init

@@ -43,25 +43,33 @@ impl Target for BrowserTarget {
         options: &OpenOptions,
         deadline: Instant,
     ) -> Result<Box<dyn Link>, String> {
+        let mut deadline = deadline;
         if self.browser.as_ref().is_none_or(|browser| !browser.alive()) {
             self.browser = None;
             self.browser = Some(Browser::start(&self.config)?);
+            deadline = deadline.max(Instant::now() + self.config.start_timeout);
         }
         let browser = self.browser.as_mut().expect("just started");
         let session = self.next_session;
         self.next_session += 1;
-        let script = options.worker_script.as_deref().unwrap_or("worker.js");
-        let order = json!({"t": "open", "session": session, "script": script, "name": self.config.worker_name, "frame": options.tab});
+        let script = options.worker_script.as_deref().unwrap_or(&self.config.worker);
+        let order = json!({
+            "t": "open", "session": session, "script": script, "type": self.config.worker_type.name(),
+            "name": self.config.worker_name, "frame": options.tab,
+        });
+        let said = browser.console().last().cloned();
         let duplex = browser.open(session, &order, deadline)?;
 
         let (found, incoming) = channel();
-        std::thread::spawn(move || unpack(&duplex.incoming, &found));
+        let missing = Arc::clone(&browser.server.missing);
+        std::thread::spawn(move || unpack(&duplex.incoming, &found, &missing));
         Ok(Box::new(BrowserLink {
             outgoing: Some(duplex.outgoing),
             incoming,
             process: Rc::clone(&browser.process),
             control: browser.control.clone(),
             reloading: Rc::clone(&browser.reloading),
+            said,
             ended: false,
         }))
     }
@@ -112,6 +120,8 @@ struct BrowserLink {
     process: Rc<RefCell<Process>>,
     control: Sender<Ws>,
     reloading: Rc<Cell<bool>>,
+    /// The last line of the console before this link.
+    said: Option<String>,
     ended: bool,
 }
 
@@ -160,9 +170,18 @@ impl Link for BrowserLink {
         self.process.borrow_mut().kill();
     }
 
+    /// The console. Chromium's own chatter says nothing about the engine.
     fn stderr(&self) -> String {
-        // Chromium's own chatter says nothing about the engine; console output of page and worker comes as facts.
-        String::new()
+        let mut lines = console(&self.process.borrow());
+        let seen = lines.iter().rposition(|line| Some(line) == self.said.as_ref());
+        lines.drain(..seen.map_or(0, |at| at + 1));
+        lines.dedup_by(|next, line| without_time(next) == without_time(line));
+        lines.iter().map(|line| format!("{}\n", without_time(line))).collect()
+    }
+
+    fn advice(&self) -> &'static str {
+        "a worker posts { v: 1, frame: ArrayBuffer, attachments?: ArrayBuffer[] } and nothing else; messages for people belong \
+         on the console"
     }
 
     fn bridge(&mut self, action: &Json) -> Result<(), String> {
@@ -188,7 +207,7 @@ struct Browser {
     reloading: Rc<Cell<bool>>,
     arrivals: Receiver<Arrival>,
     _profile: TempDir,
-    _server: Listening,
+    server: Listening,
 }
 
 /// A WebSocket from the page, by its path.
@@ -196,10 +215,10 @@ type Arrival = (String, Result<Duplex, String>);
 
 impl Browser {
     fn start(config: &Config) -> Result<Browser, String> {
-        let worker = config.package.join("worker.js");
+        let worker = config.package.join(&config.worker);
         if !worker.is_file() {
             return Err(format!(
-                "{} does not exist; build the package first (cargo xtask wasm, then the TypeScript build)",
+                "the worker's script {} does not exist; is it built, and is that its name?",
                 worker.display()
             ));
         }
@@ -218,17 +237,21 @@ impl Browser {
                 format!("http://127.0.0.1:{}/", server.port),
             ],
         )?;
-        let deadline = Instant::now() + config.start_timeout;
+        let deadline = Instant::now() + config.start_timeout.max(START);
         let mut browser = Browser {
             process: Rc::new(RefCell::new(process)),
             control: channel().0,
             reloading: Rc::default(),
             arrivals,
             _profile: profile,
-            _server: server,
+            server,
         };
         browser.control = browser.arrival("/control", deadline)?.1?.outgoing;
         Ok(browser)
+    }
+
+    fn console(&self) -> Vec<String> {
+        console(&self.process.borrow())
     }
 
     fn alive(&self) -> bool {
@@ -275,6 +298,8 @@ impl Browser {
 /// The HTTP server and the WebSockets of the page, on one loopback port.
 struct Listening {
     port: u16,
+    /// What was asked for and is not there.
+    missing: Arc<Mutex<Vec<String>>>,
     stop: Arc<Mutex<bool>>,
 }
 
@@ -284,16 +309,19 @@ impl Listening {
         let port = listener.local_addr().map_err(|error| error.to_string())?.port();
         let stop = Arc::new(Mutex::new(false));
         let stopped = Arc::clone(&stop);
+        let missing = Arc::<Mutex<Vec<String>>>::default();
+        let missed = Arc::clone(&missing);
         std::thread::spawn(move || {
             for socket in listener.incoming().flatten() {
                 if *stopped.lock().expect("no holder panics") {
                     return;
                 }
                 let (package, arrivals) = (package.clone(), arrivals.clone());
-                std::thread::spawn(move || answer(socket, &package, &arrivals));
+                let missed = Arc::clone(&missed);
+                std::thread::spawn(move || answer(socket, &package, &arrivals, &missed));
             }
         });
-        Ok(Listening { port, stop })
+        Ok(Listening { port, missing, stop })
     }
 }
 
@@ -306,7 +334,12 @@ impl Drop for Listening {
 }
 
 /// Every session loads the same files; cached, they are also compiled only once. The profile is new for every run.
-fn answer(socket: TcpStream, package: &Path, arrivals: &Sender<Arrival>) {
+fn answer(
+    socket: TcpStream,
+    package: &Path,
+    arrivals: &Sender<Arrival>,
+    missing: &Mutex<Vec<String>>,
+) {
     let _ = socket.set_nodelay(true);
     let _ = socket.set_read_timeout(Some(Duration::from_secs(10)));
     let mut peeked = [0_u8; 2048];
@@ -349,7 +382,11 @@ fn answer(socket: TcpStream, package: &Path, arrivals: &Sender<Arrival>) {
     }
     let path = line.split(' ').nth(1).unwrap_or("/");
     let path = path.split('?').next().unwrap_or("/");
-    let (status, kind, body) = resource(path, package);
+    let path = decoded(path);
+    let (status, kind, body) = resource(&path, package);
+    if let (true, Some(inside)) = (status.starts_with("404"), path.strip_prefix("/package/")) {
+        missing.lock().expect("no holder panics").push(inside.to_owned());
+    }
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: max-age=3600\r\nConnection: close\r\n\r\n",
         body.len()
@@ -369,9 +406,12 @@ fn resource(path: &str, package: &Path) -> (&'static str, &'static str, Vec<u8>)
     match inside.map(|inside| package.join(inside)) {
         Some(file) if file.is_file() => {
             let kind = match file.extension().and_then(|extension| extension.to_str()) {
-                Some("js" | "mjs") => "text/javascript",
+                Some("js" | "mjs" | "cjs") => "text/javascript",
                 Some("wasm") => "application/wasm",
                 Some("json" | "map") => "application/json",
+                Some("html") => "text/html; charset=utf-8",
+                Some("css") => "text/css",
+                Some("txt" | "sql") => "text/plain; charset=utf-8",
                 _ => "application/octet-stream",
             };
             match std::fs::read(&file) {
@@ -383,8 +423,43 @@ fn resource(path: &str, package: &Path) -> (&'static str, &'static str, Vec<u8>)
     }
 }
 
+/// The path of a URL as names of files: `%20` is a space.
+fn decoded(path: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = path.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(|_| *first == b'%') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// What page and workers wrote on the console, with its times.
+fn console(browser: &Process) -> Vec<String> {
+    let is_message = |line: &&str| line.contains(":CONSOLE") && line.contains("] \"");
+    browser.stderr().lines().filter(is_message).map(str::to_owned).collect()
+}
+
+/// A line of the console, without what only Chromium needs.
+fn without_time(line: &str) -> &str {
+    line.split_once("] ").map_or(line, |(_, said)| said)
+}
+
 /// Turns what the page says into what the session understands.
-fn unpack(from: &Receiver<Result<Ws, String>>, to: &Sender<Incoming>) {
+fn unpack(
+    from: &Receiver<Result<Ws, String>>,
+    to: &Sender<Incoming>,
+    missing: &Mutex<Vec<String>>,
+) {
     for item in from {
         let incoming = match item {
             Ok(Ws::Binary(bytes)) => match unpacked(&bytes) {
@@ -393,6 +468,13 @@ fn unpack(from: &Receiver<Result<Ws, String>>, to: &Sender<Incoming>) {
             },
             Ok(_) => continue,
             Err(why) => Incoming::End(why),
+        };
+        // Why a script does not load is kept from pages.
+        let incoming = match (incoming, missing.lock().expect("no holder panics").as_slice()) {
+            (Incoming::End(why), [.., last]) if why.ends_with(NOT_LOADED) => {
+                Incoming::End(format!("{why}: {last} is not there"))
+            }
+            (incoming, _) => incoming,
         };
         let last = matches!(incoming, Incoming::End(_));
         if to.send(incoming).is_err() || last {
@@ -464,11 +546,18 @@ fn chromium() -> Result<String, String> {
     Err("no Chromium found; install it, or name it in CHROMIUM".to_owned())
 }
 
+/// How long a browser may take to show the page; on a machine that does something else too it is no matter of seconds.
+const START: Duration = Duration::from_secs(60);
+
+/// What bridge.js says of a script that failed without a word.
+const NOT_LOADED: &str = "its script does not load";
+
 const PAGE: &str = include_str!("../../../adapters/browser/bridge.html");
 const BRIDGE: &str = include_str!("../../../adapters/browser/bridge.js");
 
-const FLAGS: [&str; 15] = [
+const FLAGS: [&str; 16] = [
     "--headless",
+    "--enable-logging=stderr",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",

@@ -89,6 +89,11 @@ pub trait Link {
         None
     }
 
+    /// What the implementation has to do so that its messages are messages: for those who sent something else.
+    fn advice(&self) -> &'static str {
+        "standard output carries frames and nothing else; messages for people belong on standard error"
+    }
+
     /// Exit status of the process behind this link alone, waiting until the deadline; `None` if there is no such
     /// process, or it still runs.
     fn exit_code(&mut self, _deadline: Instant) -> Option<i32> {
