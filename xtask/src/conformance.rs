@@ -1,5 +1,6 @@
-//! The conformance suite on our own implementations, engines and hosts. Each has a folder in conformance/adapters
-//! that says how to start it; what is built before depends on what is asked for.
+//! The conformance suite on implementations of this repository, engines and hosts: ours, without a known failure, and
+//! those in examples/, written from the contract and the manual alone, at their lists. Each has an impl.json that says
+//! how it is started; what is built before depends on what is asked for.
 
 use std::path::PathBuf;
 
@@ -7,101 +8,93 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::run::{Cmd, cargo, cmd, note, say, step, target_dir};
-use crate::{npm, setup};
+use crate::{examples, npm, setup};
 
-/// The names asked for with `--impl`, or all.
-pub(crate) fn implementations(args: &[&str]) -> Result<Vec<Implementation>> {
+/// What the suite is run on.
+#[derive(Debug)]
+pub(crate) struct Implementation {
+    name: &'static str,
+    /// How it is started.
+    file: &'static str,
+    /// What else the runner is told; nothing means the whole suite.
+    options: &'static [&'static str],
+    needs: &'static [Need],
+}
+
+/// What has to be there before an implementation can start, beside the native engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// The npm package, built.
+    Package,
+    Chromium,
+    /// The Python of the examples.
+    Python,
+}
+
+const IMPLEMENTATIONS: &[Implementation] = &[
+    // Files, virtual time.
+    engine("native", "conformance/adapters/native/impl.json", &[]),
+    // A release without control calls: files, real time.
+    engine("native-ws", "conformance/adapters/native-ws/impl.json", &[]),
+    // A store in memory that survives its engines.
+    engine("native-ws-memory", "conformance/adapters/native-ws-memory/impl.json", &[]),
+    // The wasm engine in Node, files through its fs.
+    engine("node", "conformance/adapters/node/impl.json", &[Need::Package]),
+    // The same without any storage.
+    engine("node-memory", "conformance/adapters/node-memory/impl.json", &[Need::Package]),
+    // A worker in Chromium, OPFS, real time.
+    engine("browser", "conformance/adapters/browser/impl.json", &[Need::Package, Need::Chromium]),
+    // The same with control calls: what is about time, faults and crashes.
+    Implementation {
+        name: "browser-control",
+        file: "conformance/adapters/browser-control/impl.json",
+        options: &["--profile", "persistence"],
+        needs: &[Need::Package, Need::Chromium],
+    },
+    // The TypeScript host with a scripted engine, and with the native one.
+    host("host-ts", "conformance/adapters/host-ts/impl.json", &[Need::Package]),
+    pair("pair", "conformance/adapters/host-ts/impl.json", &[Need::Package]),
+    // Python's sqlite3 behind the protocol; a DB-API module on top of it.
+    engine("engine-python", "examples/engine-python/impl.json", &[Need::Python]),
+    host("host-python", "examples/host-python/impl.json", &[Need::Python]),
+    pair("pair-python", "examples/host-python/impl.json", &[Need::Python]),
+];
+
+const fn engine(name: &'static str, file: &'static str, needs: &'static [Need]) -> Implementation {
+    Implementation { name, file, options: &[], needs }
+}
+
+const fn host(name: &'static str, file: &'static str, needs: &'static [Need]) -> Implementation {
+    engine(name, file, needs)
+}
+
+/// A host together with the native engine.
+const fn pair(name: &'static str, file: &'static str, needs: &'static [Need]) -> Implementation {
+    Implementation { name, file, options: WITH_NATIVE, needs }
+}
+
+const WITH_NATIVE: &[&str] = &["--engine", "conformance/adapters/native/impl.json"];
+
+/// The ones asked for with `--impl`, or all.
+pub(crate) fn implementations(args: &[&str]) -> Result<Vec<&'static Implementation>> {
     match args {
-        [] => Ok(Implementation::ALL.to_vec()),
-        ["--impl", names @ ..] if !names.is_empty() => names
-            .iter()
-            .filter(|name| **name != "--impl")
-            .map(|name| Implementation::named(name))
-            .collect(),
+        [] => Ok(IMPLEMENTATIONS.iter().collect()),
+        ["--impl", names @ ..] if !names.is_empty() => {
+            names.iter().filter(|name| **name != "--impl").map(|name| named(name)).collect()
+        }
         _ => bail!("usage: cargo xtask conformance [--impl NAME…]"),
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) enum Implementation {
-    /// Files, virtual time.
-    Native,
-    /// A release without control calls: files, real time.
-    NativeWs,
-    /// A store in memory that survives its engines.
-    NativeWsMemory,
-    /// The wasm engine in Node, files through its fs.
-    Node,
-    /// The same without any storage.
-    NodeMemory,
-    /// A worker in Chromium, OPFS, real time.
-    Browser,
-    /// The same with control calls: what is about time, faults and crashes.
-    BrowserControl,
-    /// The TypeScript host with a scripted engine.
-    HostTs,
-    /// The same with the native engine.
-    Pair,
+fn named(name: &str) -> Result<&'static Implementation> {
+    let found = IMPLEMENTATIONS.iter().find(|known| known.name == name);
+    found.with_context(|| {
+        let known: Vec<&str> = IMPLEMENTATIONS.iter().map(|known| known.name).collect();
+        format!("no implementation `{name}`; there are {}", known.join(", "))
+    })
 }
 
-impl Implementation {
-    const ALL: [Implementation; 9] = [
-        Implementation::Native,
-        Implementation::NativeWs,
-        Implementation::NativeWsMemory,
-        Implementation::Node,
-        Implementation::NodeMemory,
-        Implementation::Browser,
-        Implementation::BrowserControl,
-        Implementation::HostTs,
-        Implementation::Pair,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Implementation::Native => "native",
-            Implementation::NativeWs => "native-ws",
-            Implementation::NativeWsMemory => "native-ws-memory",
-            Implementation::Node => "node",
-            Implementation::NodeMemory => "node-memory",
-            Implementation::Browser => "browser",
-            Implementation::BrowserControl => "browser-control",
-            Implementation::HostTs => "host-ts",
-            Implementation::Pair => "pair",
-        }
-    }
-
-    fn is_browser(self) -> bool {
-        matches!(self, Implementation::Browser | Implementation::BrowserControl)
-    }
-
-    /// The folder that says how it is started.
-    fn adapter(self) -> &'static str {
-        match self {
-            Implementation::Pair => "host-ts",
-            other => other.name(),
-        }
-    }
-
-    /// What else the runner is told; nothing means the whole suite.
-    fn options(self) -> &'static [&'static str] {
-        match self {
-            Implementation::BrowserControl => &["--profile", "persistence"],
-            Implementation::Pair => &["--engine", "conformance/adapters/native/impl.json"],
-            _ => &[],
-        }
-    }
-
-    fn named(name: &str) -> Result<Implementation> {
-        let found = Implementation::ALL.into_iter().find(|known| known.name() == name);
-        found.with_context(|| {
-            let known = Implementation::ALL.map(Implementation::name).join(", ");
-            format!("no implementation `{name}`; there are {known}")
-        })
-    }
-}
-
-pub(crate) fn run(implementations: &[Implementation]) -> Result<()> {
+pub(crate) fn run(implementations: &[&Implementation]) -> Result<()> {
     step("conformance build", "cargo xtask conformance", || {
         // The whole workspace, as `cargo test` builds it, so that nothing is compiled twice.
         cargo().args(["build", "--workspace", "--bins"]).run()?;
@@ -109,44 +102,47 @@ pub(crate) fn run(implementations: &[Implementation]) -> Result<()> {
         runner().arg("coverage").run()?;
         runner().arg("requirements").run()
     })?;
-    let in_node = [
-        Implementation::Node,
-        Implementation::NodeMemory,
-        Implementation::HostTs,
-        Implementation::Pair,
-    ];
-    if implementations.iter().any(|one| one.is_browser() || in_node.contains(one)) {
-        npm::built()?;
+    let mut needs: Vec<Need> = Vec::new();
+    for need in implementations.iter().flat_map(|one| one.needs) {
+        if !needs.contains(need) {
+            provide(*need)?;
+            needs.push(*need);
+        }
     }
     let mut table = Vec::new();
     let mut failed = Vec::new();
     for implementation in implementations {
-        let name = implementation.name();
+        let name = implementation.name;
         let repeat = format!("cargo xtask conformance --impl {name}");
-        let result = step(&format!("conformance {name}"), &repeat, || suite(*implementation));
+        let result = step(&format!("conformance {name}"), &repeat, || suite(implementation));
         if let Err(error) = result {
             crate::run::report_failure(&error);
             failed.push(name);
         }
-        table.push((name, Counts::read(*implementation).ok()));
+        table.push((name, Counts::read(implementation).ok()));
     }
     print_table(&table);
     ensure!(failed.is_empty(), "conformance failed for {}", failed.join(", "));
     Ok(())
 }
 
-fn suite(implementation: Implementation) -> Result<()> {
-    if implementation.is_browser() {
-        setup::chromium()?;
+fn provide(need: Need) -> Result<()> {
+    match need {
+        Need::Package => npm::built(),
+        Need::Chromium => setup::chromium().map(drop),
+        Need::Python => examples::python_environment().map(drop),
     }
+}
+
+fn suite(implementation: &Implementation) -> Result<()> {
     let json = report(implementation, "json");
     std::fs::create_dir_all(json.parent().expect("reports have a folder"))?;
     // An old report must not pass for this run's.
     let _ = std::fs::remove_file(&json);
     runner()
         .args(["run", "--impl"])
-        .arg(format!("conformance/adapters/{}/impl.json", implementation.adapter()))
-        .args(implementation.options())
+        .arg(implementation.file)
+        .args(implementation.options)
         .arg("--junit")
         .arg(report(implementation, "xml"))
         .arg("--json")
@@ -164,8 +160,8 @@ fn runner() -> Cmd {
     cmd(built("conformance")).env("LIX_ENGINE_BIN", built("lix-engine"))
 }
 
-fn report(implementation: Implementation, extension: &str) -> PathBuf {
-    target_dir().join("conformance").join(format!("{}.{extension}", implementation.name()))
+fn report(implementation: &Implementation, extension: &str) -> PathBuf {
+    target_dir().join("conformance").join(format!("{}.{extension}", implementation.name))
 }
 
 /// The totals of a report; conformance/v1/report.proto says what each counts.
@@ -181,7 +177,7 @@ struct Counts {
 }
 
 impl Counts {
-    fn read(implementation: Implementation) -> Result<Counts> {
+    fn read(implementation: &Implementation) -> Result<Counts> {
         let path = report(implementation, "json");
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("the runner wrote no {}", path.display()))?;
@@ -231,10 +227,11 @@ mod tests {
 
     #[test]
     fn only_known_implementations_can_be_asked_for() {
-        use Implementation::{Browser, Native};
-        assert_eq!(implementations(&[]).unwrap(), Implementation::ALL);
-        let asked = ["--impl", "native", "browser"];
-        assert_eq!(implementations(&asked).unwrap(), [Native, Browser]);
+        let names = |args: &[&str]| -> Vec<&str> {
+            implementations(args).unwrap().iter().map(|one| one.name).collect()
+        };
+        assert_eq!(names(&[]).len(), IMPLEMENTATIONS.len());
+        assert_eq!(names(&["--impl", "native", "browser"]), ["native", "browser"]);
         assert!(implementations(&["--impl", "netscape"]).is_err());
         assert!(implementations(&["--impl"]).is_err());
     }

@@ -1,6 +1,8 @@
 //! The examples that README.md and docs/persistence.md show are run, and what they print is
 //! compared.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, ensure};
 
 use crate::run::{cargo, cmd, root, step, target_dir};
@@ -32,8 +34,18 @@ pub(crate) fn examples() -> Result<()> {
         ensure!(kept.contains(shown), "what {PERSISTENCE} shows is not in {KEPT}:\n{shown}");
 
         setup::chromium()?;
-        cmd("node").arg("examples/persistence.mjs").run()
+        cmd("node").arg("examples/persistence.mjs").run()?;
+
+        cmd(python_environment()?).arg("examples/host-python/test_lix_engine.py").run()
     })
+}
+
+/// The Python that runs examples/engine-python and examples/host-python.
+pub(crate) fn python_environment() -> Result<PathBuf> {
+    setup::python_venv()?;
+    let printed = cmd("python3").arg("examples/python-setup.py").read()?;
+    let python = printed.lines().last().context("examples/python-setup.py names no Python")?;
+    Ok(PathBuf::from(python))
 }
 
 fn text(file: &str) -> Result<String> {

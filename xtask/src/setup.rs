@@ -120,6 +120,14 @@ pub(crate) fn python_package(requirement: &str, folder: &Path) -> Result<()> {
     Ok(std::fs::write(stamp, requirement)?)
 }
 
+/// A Python that can make virtual environments. Debian keeps that in a package of its own.
+pub(crate) fn python_venv() -> Result<()> {
+    if cmd("python3").args(["-c", "import ensurepip, venv"]).succeeds() {
+        return Ok(());
+    }
+    apt_install(&["python3", "python3-venv"])
+}
+
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
 /// Whether everything the lock file wants on every platform is installed in the version it wants.
