@@ -386,10 +386,7 @@ mod tests {
             ("engine.js", WorkerType::Classic)
         );
         let config = resolve("browser:.").unwrap();
-        assert_eq!(
-            (config.worker.as_str(), config.worker_type),
-            ("worker.js", WorkerType::Module)
-        );
+        assert_eq!((config.worker.as_str(), config.worker_type), ("worker.js", WorkerType::Module));
 
         assert!(resolve("stdio:").is_err());
         assert!(resolve("no/such/impl.json").is_err());
