@@ -82,9 +82,8 @@ enum Input {
 
 fn read_all(limits: &Limits, mut deliver: impl FnMut(Input) -> bool) {
     let mut input = BufReader::with_capacity(INPUT_BUFFER, io::stdin().lock());
-    let mut is_wanted = true;
     let mut read = || -> Result<(), StreamError> {
-        read_preamble(&mut input)?;
+        let mut is_wanted = read_preamble(&mut input)?;
         while is_wanted && let Some((frame, attachments)) = read_message(&mut input, limits)? {
             let attachments = attachments
                 .into_iter()

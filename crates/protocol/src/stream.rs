@@ -34,12 +34,13 @@ pub enum StreamError {
     Protocol(#[from] Error),
 }
 
-/// Reads and checks the peer's preamble. The error quotes what came instead.
-pub fn read_preamble(input: &mut impl Read) -> Result<(), StreamError> {
+/// Reads and checks the peer's preamble; `false` if the peer ended the stream before its first byte.
+/// The error quotes what came instead.
+pub fn read_preamble(input: &mut impl Read) -> Result<bool, StreamError> {
     let mut found = Vec::with_capacity(PREAMBLE.len());
     input.take(PREAMBLE.len() as u64).read_to_end(&mut found)?;
-    if found == PREAMBLE {
-        return Ok(());
+    if found == PREAMBLE || found.is_empty() {
+        return Ok(!found.is_empty());
     }
     let quoted = found.escape_ascii();
     let message = if found.len() == PREAMBLE.len() && found[..6] == PREAMBLE[..6] {
@@ -183,6 +184,14 @@ mod tests {
         assert!(error.to_string().contains("Starting"), "{error}");
         let error = read_preamble(&mut b"LIXE\r\n\x02\x00".as_slice()).unwrap_err();
         assert!(error.to_string().contains("major version 2"), "{error}");
-        assert!(read_preamble(&mut PREAMBLE.as_slice()).is_ok());
+        assert!(read_preamble(&mut PREAMBLE.as_slice()).unwrap());
+    }
+
+    #[test]
+    fn a_stream_without_a_byte_is_no_fault_and_a_part_of_the_preamble_is_one() {
+        assert!(!read_preamble(&mut [].as_slice()).unwrap());
+        for end in 1..PREAMBLE.len() {
+            assert!(read_preamble(&mut &PREAMBLE[..end]).is_err(), "after {end} bytes");
+        }
     }
 }

@@ -18,7 +18,7 @@ export declare const file_engine: GenFile;
 export declare type Frame = Message<"lix.engine.v1.Frame"> & {
   /**
    * Which request this is or answers. The host chooses any number from 1 to 2^32 - 1; the answer repeats it.
-   * 0 marks events.
+   * 0 marks events. What a parser makes of a longer number (most keep its lowest 32 bits) is not laid down.
    *
    * [frame.id-echo] A response MUST carry its request's id.
    * [frame.id-reused] A request whose id belongs to a request still waiting for its answer is answered with
@@ -379,6 +379,9 @@ export declare type SessionState = Message<"lix.engine.v1.SessionState"> & {
    *
    * [tx.commit-seq] It grows by exactly one with each outermost commit that changed the database: a COMMIT, the
    * RELEASE of an outermost savepoint, a statement outside of transactions.
+   * [tx.commit-seq-same] Where everything that was written was there before (an UPDATE to equal values, a VACUUM, work
+   * undone by ROLLBACK TO), an engine counts or does not, as SQLite tells it. A transaction that only took locks is
+   * none that wrote, even if SQLite makes the first page of an empty database for it.
    * [tx.commit-seq-not] It does not grow with an inner RELEASE, ROLLBACK, ROLLBACK TO, a read, a transaction that
    * wrote nothing, or a write to temporary tables only.
    *
@@ -475,7 +478,8 @@ export declare type Value = Message<"lix.engine.v1.Value"> & {
   } | {
     /**
      * BLOB, carried as the attachment with this index. Meant for 64 KiB and more; allowed for any length.
-     * [value.blob-attachment] It binds exactly as the same bytes in blob would.
+     * [value.blob-attachment] It binds exactly as the same bytes in blob would. Several values may name the same
+     * attachment.
      *
      * @generated from field: uint32 blob_attachment = 6;
      */
@@ -532,7 +536,8 @@ export declare type Column = Message<"lix.engine.v1.Column"> & {
 
   /**
    * [exec.decl-type] The type as written in CREATE TABLE, for a result column that is a table's column and whose
-   * declaration has a type; otherwise absent.
+   * declaration has a type; otherwise absent. [exec.decl-type-present] An engine whose way to SQLite does not tell
+   * (sqlite3_column_decltype) leaves it absent everywhere; all others SHOULD send it.
    *
    * @generated from field: optional string decl_type = 2;
    */
@@ -691,7 +696,8 @@ export declare type ExecRequest = Message<"lix.engine.v1.ExecRequest"> & {
    * [exec.empty] No statement at all is INVALID/SQL_EMPTY.
    * [exec.multiple] Anything else after the first statement is INVALID/SQL_MULTIPLE, whether or not it could be
    * parsed, and nothing runs; sql_offset is the first byte of the rest that is neither white space, comment nor
-   * semicolon. A first statement that cannot be prepared is reported for what it is.
+   * semicolon. A first statement that cannot be prepared is reported for what it is. Some PRAGMAs (foreign_keys, say)
+   * act while they are prepared: a request that is refused afterwards may have done their work.
    * [exec.nul] A NUL byte in the text is INVALID/SQL_SYNTAX, sql_offset at the NUL: SQLite would silently stop there.
    * [limit.sql] Text longer than Limits.max_sql_bytes is LIMIT/LIMIT_EXCEEDED, subject max_sql_bytes.
    *
@@ -705,7 +711,8 @@ export declare type ExecRequest = Message<"lix.engine.v1.ExecRequest"> & {
    * [param.positional] A plain ? takes the next number, ?NNN names one; :a, @a and $a have numbers too, in order of
    * first appearance, and can be bound by position.
    * [param.missing] Every parameter from 1 to the largest number MUST get a value, or the request fails with
-   * INVALID/PARAM_MISSING, subject = the lowest such parameter's name with prefix, or its number if it has none.
+   * INVALID/PARAM_MISSING, subject = the lowest such parameter's name with prefix ("?3" is the name of ?3), or its
+   * number if it has none (a plain ?, a gap).
    * [param.gaps] Numbers that ?NNN skips need a value too.
    * [param.unknown] Every value MUST find a parameter, or the request fails with INVALID/PARAM_UNKNOWN, subject = the
    * first such entry's number counted from 1, or its name.
@@ -719,7 +726,8 @@ export declare type ExecRequest = Message<"lix.engine.v1.ExecRequest"> & {
   /**
    * Values by name. Needs CAPABILITY_NAMED_PARAMS.
    *
-   * [param.named-prefix] A name that starts with ':', '@' or '$' MUST match exactly.
+   * [param.named-prefix] A name that starts with ':', '@' or '$' MUST match exactly. [param.named-number] One that
+   * starts with '?' finds nothing: ?NNN is bound by position.
    * [param.named-bare] A name without prefix is tried with ':', then '@', then '$'; the first match counts.
    * [param.named-repeated] A parameter that occurs several times in the SQL is one parameter.
    * [param.both] params and named may be used together; for the same parameter the named value wins.
@@ -744,8 +752,8 @@ export declare type ExecRequest = Message<"lix.engine.v1.ExecRequest"> & {
   maxBatchRows: number;
 
   /**
-   * For ROW_MODE_CURSOR: most encoded bytes per batch. An engine may stop a little earlier, since it need not know how
-   * narrow the numbers turn out. 0: 262144 (256 KiB). Otherwise ignored.
+   * For ROW_MODE_CURSOR: most bytes per batch, counted as the encoded RowBatch. An engine may stop a little earlier,
+   * since it need not know how narrow the numbers turn out. 0: 262144 (256 KiB). Otherwise ignored.
    *
    * @generated from field: uint32 max_batch_bytes = 6;
    */
@@ -755,7 +763,8 @@ export declare type ExecRequest = Message<"lix.engine.v1.ExecRequest"> & {
    * Longest run time in milliseconds, from the moment the statement starts, not while it waits. 0: no bound.
    *
    * [exec.timeout] When it is over the statement is stopped with INTERRUPTED/TIMEOUT; whether the transaction is
-   * still open is SQLite's decision, and state says it.
+   * still open is SQLite's decision, and state says it. In a batch each statement has its own time.
+   * [exec.timeout-cursor] The time ends with the answer: fetches are not bounded by it.
    *
    * @generated from field: uint32 timeout_ms = 7;
    */
@@ -830,7 +839,10 @@ export declare type ExecResponse = Message<"lix.engine.v1.ExecResponse"> & {
    * [exec.changes] A write that matches no rows is 0, not absent.
    * [exec.changes-ddl] Schema changes and all other statements that are not read-only but change no rows are 0:
    * CREATE, BEGIN IMMEDIATE, PRAGMA user_version = 1.
-   * [exec.changes-instead-of] A write to a view counts the rows that its INSTEAD OF triggers changed.
+   * [exec.changes-instead-of] A write to a view counts the rows that its INSTEAD OF triggers changed, and those that
+   * further triggers and foreign key actions changed because of them.
+   * [exec.changes-ignored] A row that a BEFORE trigger skips with RAISE(IGNORE) does not count, whatever the trigger
+   * did before.
    *
    * @generated from field: optional uint64 changes = 4;
    */
@@ -953,6 +965,8 @@ export declare const ReadSchema: GenMessage<Read>;
  * [batch.sequential] They run in order, with no other request in between.
  * [batch.no-transaction] There is no implicit transaction: effects of earlier statements stay when a later one fails,
  * and BEGIN without COMMIT leaves the transaction open.
+ * [batch.cancelled] A cancel that reaches a running batch ends it, whatever on_error says: the statement that runs, or
+ * the next one, is its last item, with INTERRUPTED/CANCELLED, unless all are done. What ran before stays.
  * [batch.limit] More than Limits.max_batch_statements is LIMIT/LIMIT_EXCEEDED, subject max_batch_statements, and
  * nothing runs.
  *
@@ -1053,7 +1067,9 @@ export declare const ExecBatchResponseSchema: GenMessage<ExecBatchResponse>;
  * [cursor.schema-change] A statement that changes the schema ends all cursors.
  * [cursor.commit] COMMIT, RELEASE and ROLLBACK TO do not end cursors.
  * [cursor.failed] If the statement fails while later rows are read, the fetch that meets the failure is answered with
- * the error, and the cursor has ended.
+ * the error, and the cursor has ended. [cursor.failed-whole] A batch is sent whole or not at all: rows that were read
+ * for the same batch before the failure are not delivered. An engine that looks one row ahead may meet it one batch
+ * earlier.
  *
  * @generated from message lix.engine.v1.FetchRequest
  */
@@ -1202,7 +1218,9 @@ export declare type InitRequest = Message<"lix.engine.v1.InitRequest"> & {
   /**
    * The content the database starts with. Absent: what the storage holds, or an empty database.
    *
-   * [init.seed] The database then holds exactly the image's content.
+   * [init.seed] The database then holds exactly the image's content: schema, rows, user_version, application_id and
+   * text encoding. What SQLite counts for itself (schema_version, the change counter) need not be kept.
+   * [init.seed-longer] Bytes behind the last page that the image's header counts are ignored.
    * [init.seed-invalid] Bytes that are not a SQLite database make init fail with CORRUPT/IMAGE_INVALID before
    * anything is touched. An engine checks at least the header, the length that it implies, and that the schema can be
    * read; damage that lies deeper may show only later, as CORRUPT/DATABASE_CORRUPT. Zero bytes are not a database.
@@ -1648,6 +1666,10 @@ export declare const InitResponseSchema: GenMessage<InitResponse>;
  * The sizes an engine accepts. It enforces each one; exceeding one is an error, never undefined behaviour. Limits
  * that are SQLite's own (expression depth, number of columns) come back as INVALID/SQL_ERROR with its code.
  *
+ * [limit.host] A host need not check anything, but SHOULD look at three before it sends: max_frame_bytes, since a
+ * longer frame ends a byte stream; max_batch_statements, to cut long lists in pieces; max_inflight, to keep further
+ * calls back.
+ *
  * @generated from message lix.engine.v1.Limits
  */
 export declare type Limits = Message<"lix.engine.v1.Limits"> & {
@@ -1707,7 +1729,7 @@ export declare type Limits = Message<"lix.engine.v1.Limits"> & {
   maxInflight: number;
 
   /**
-   * [limit.result] Most bytes of encoded rows in one answer, and of rows kept in memory for cursors. More is
+   * [limit.result] Most bytes of encoded rows (RowBatch) in one answer, and of rows kept in memory for cursors. More is
    * LIMIT/RESULT_TOO_LARGE, whose message names cursors. Usually 256 MiB natively, 64 MiB in a worker.
    *
    * @generated from field: uint64 max_result_bytes = 8;
@@ -1893,7 +1915,9 @@ export declare const ResumeResponseSchema: GenMessage<ResumeResponse>;
 /**
  * Stop another request.
  *
- * [cancel.at-once] It is answered at once, ahead of the queue, whatever runs.
+ * [cancel.at-once] It is answered at once, ahead of the queue, whatever runs, also while init runs or waits.
+ * [cancel.lifecycle] Otherwise it is refused like any request: in new when no init waits (NOT_INITIALIZED), and once a
+ * close has arrived (CLOSING, CLOSED), which therefore cannot be taken back.
  *
  * @generated from message lix.engine.v1.CancelRequest
  */
@@ -2020,14 +2044,16 @@ export declare type EngineError = Message<"lix.engine.v1.EngineError"> & {
   /**
    * [error.sql-offset] Where in the request's own SQL text the problem is, in bytes of UTF-8 from 0, if SQLite says
    * so (it does for most failures to prepare), and for SQL_MULTIPLE and NUL. Otherwise absent. Hosts whose strings
-   * are UTF-16 convert it before they show it.
+   * are UTF-16 convert it before they show it. [error.sql-offset-present] An engine whose way to SQLite does not tell
+   * (sqlite3_error_offset) leaves out SQLite's; all others SHOULD send it.
    *
    * @generated from field: optional uint32 sql_offset = 6;
    */
   sqlOffset?: number | undefined;
 
   /**
-   * [error.batch-index] Position of the failed statement, from 0. Present exactly for errors of a batch's statement.
+   * [error.batch-index] Position of the statement, from 0. Present exactly for errors of a batch's statement, and where
+   * one statement is why the whole batch is refused, see [batch.no-cursor].
    *
    * @generated from field: optional uint32 batch_index = 7;
    */
@@ -2819,8 +2845,8 @@ export enum OpenMode {
   OPEN_OR_CREATE = 1,
 
   /**
-   * [init.open] Open what is stored; STORAGE/STORAGE_MISSING if nothing is. Together with a seed it is
-   * INVALID/OPTION_INVALID, subject open_mode.
+   * [init.open] Open what is stored; STORAGE/STORAGE_MISSING if nothing is, subject = the path, empty for memory.
+   * Together with a seed it is INVALID/OPTION_INVALID, subject open_mode.
    *
    * @generated from enum value: OPEN_MODE_OPEN = 2;
    */
@@ -2937,7 +2963,7 @@ export declare const StorageKindSchema: GenEnum<StorageKind>;
  */
 export enum PluginFormat {
   /**
-   * Illegal: INVALID/OPTION_INVALID, subject plugins.format.
+   * Illegal: INVALID/OPTION_INVALID, subject such as plugins[0].format.
    *
    * @generated from enum value: PLUGIN_FORMAT_UNSPECIFIED = 0;
    */
@@ -2985,15 +3011,16 @@ export enum CancelOutcome {
 
   /**
    * [cancel.dequeued] The target had not started and never will; its own answer is INTERRUPTED/CANCELLED. The two
-   * answers come in either order.
+   * answers come in either order. An init that had not started leaves the session in new.
    *
    * @generated from enum value: CANCEL_OUTCOME_DEQUEUED = 1;
    */
   DEQUEUED = 1,
 
   /**
-   * [cancel.interrupted] The target was running and was told to stop; its own answer says whether that came in time.
-   * Needs CAPABILITY_CANCEL_RUNNING.
+   * [cancel.interrupted] The target was running and was told to stop; its own answer says whether that came in time:
+   * INTERRUPTED/CANCELLED with no effect, or the result. Requests behind it and open cursors are not disturbed. Needs
+   * CAPABILITY_CANCEL_RUNNING.
    *
    * @generated from enum value: CANCEL_OUTCOME_INTERRUPTED = 2;
    */

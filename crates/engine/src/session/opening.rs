@@ -94,19 +94,20 @@ impl Session {
         init: &InitRequest,
         attachments: &[Box<dyn Attachment>],
     ) -> Result<Vec<PluginSource>> {
-        let invalid = |message: &str, field: &str| {
-            Err(Error::new(Reason::OptionInvalid, message).subject(format!("plugins.{field}")))
+        let invalid = |message: &str, index: usize, field: &str| {
+            let subject = format!("plugins[{index}].{field}");
+            Err(Error::new(Reason::OptionInvalid, message).subject(subject))
         };
         let capabilities = self.capabilities();
         let mut sources = Vec::with_capacity(init.plugins.len());
-        for plugin in &init.plugins {
+        for (index, plugin) in init.plugins.iter().enumerate() {
             let format = plugin.format();
             let needed = match format {
                 PluginFormat::Esm => Capability::PluginsEsm,
                 PluginFormat::Wasm => Capability::PluginsWasm,
                 PluginFormat::Builtin => Capability::PluginsBuiltin,
                 PluginFormat::Unspecified => {
-                    return invalid("a plugin has to say what its code is", "format");
+                    return invalid("a plugin has to say what its code is", index, "format");
                 }
             };
             if !capabilities.contains(&needed) {
@@ -115,17 +116,17 @@ impl Session {
             let code = match &plugin.code {
                 _ if format == PluginFormat::Builtin => Bytes::new(),
                 Some(plugin::Code::InlineCode(code)) => code.clone(),
-                Some(plugin::Code::CodeAttachment(index)) => {
-                    let code = attachments.get(*index as usize).ok_or_else(|| {
-                        let message = format!("the frame has no attachment {index}");
+                Some(plugin::Code::CodeAttachment(attachment)) => {
+                    let code = attachments.get(*attachment as usize).ok_or_else(|| {
+                        let message = format!("the frame has no attachment {attachment}");
                         Error::new(Reason::AttachmentMismatch, message).subject("code_attachment")
                     })?;
                     code.read(0, usize::try_from(code.len()).expect("within the limit")).into()
                 }
-                None => return invalid("a plugin that is not built in needs code", "code"),
+                None => return invalid("a plugin that is not built in needs code", index, "code"),
             };
             if format == PluginFormat::Builtin && plugin.key.is_empty() {
-                return invalid("a built-in plugin is found by its key", "key");
+                return invalid("a built-in plugin is found by its key", index, "key");
             }
             sources.push(PluginSource { key: plugin.key.clone(), format, code });
         }

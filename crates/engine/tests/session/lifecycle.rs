@@ -381,7 +381,7 @@ fn init_refuses_what_this_engine_does_not_have() {
         ),
         (
             InitRequest { plugins: plugin(PluginFormat::Unspecified), ..none() },
-            "OPTION_INVALID plugins.format",
+            "OPTION_INVALID plugins[0].format",
         ),
         (InitRequest { events: detail(CommitDetail::Keys), ..none() }, "minor 0"),
         (InitRequest { events: detail(CommitDetail::Values), ..none() }, "minor 0"),

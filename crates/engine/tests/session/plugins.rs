@@ -156,7 +156,7 @@ fn what_is_built_in_is_not_asked_for() {
     life.init(lix(vec![esm("a", "A")]));
     life.shows(&[
         "1: PluginLoad fx.nothing",
-        "2: OptionInvalid plugins.key",
+        "2: OptionInvalid plugins[0].key",
         "3: CapabilityMissing PLUGINS_ESM",
     ]);
 
@@ -184,9 +184,9 @@ fn what_cannot_be_loaded_is_not_tried() {
     for (plugins, said) in [
         (vec![esm("a", "A"), esm("a", "B")], "1: PluginDuplicate a"),
         (vec![esm("a", "A"), no_text], "1: PluginLoad 1"),
-        (vec![no_code], "1: OptionInvalid plugins.code"),
+        (vec![esm("b", "B"), no_code], "1: OptionInvalid plugins[1].code"),
         (vec![no_attachment], "1: AttachmentMismatch code_attachment"),
-        (vec![Plugin { format: 0, ..esm("a", "A") }], "1: OptionInvalid plugins.format"),
+        (vec![Plugin { format: 0, ..esm("a", "A") }], "1: OptionInvalid plugins[0].format"),
         (
             vec![Plugin { format: PluginFormat::Wasm.into(), ..esm("a", "A") }],
             "1: CapabilityMissing PLUGINS_WASM",
