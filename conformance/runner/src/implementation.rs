@@ -72,6 +72,27 @@ impl WorkerType {
     }
 }
 
+impl Config {
+    /// Serves a wider folder than the worker's own, for scripts that load what is beside or above them.
+    pub fn serve(&mut self, folder: &Path) -> Result<(), String> {
+        if self.transport != Transport::Browser {
+            return Err("--serve is for engines in a browser".to_owned());
+        }
+        let real = |path: &Path| {
+            path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))
+        };
+        let (folder, script) = (real(folder)?, real(&self.package.join(&self.worker))?);
+        let inside = script.strip_prefix(&folder).ok().and_then(Path::to_str);
+        self.worker = inside
+            .ok_or_else(|| {
+                format!("--serve {}: {} is not in it", folder.display(), script.display())
+            })?
+            .replace('\\', "/");
+        self.package = folder;
+        Ok(())
+    }
+}
+
 /// What is under test.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -48,7 +48,8 @@ The cases are those of conformance/cases in this directory or above it, otherwis
 Selection   --profile NAME  --run PATTERN  --skip PATTERN  --since 1.N  --level REQUIRED|RECOMMENDED|OPTIONAL
             --format ESM|WASM|BUILTIN (of fixture plugins)  --shard I/N  --list
 Judgement   --require CAPABILITY  --strict  --known-failures FILE  --update-known
-Running     --jobs N  --shuffle [SEED]  --timeout-ms N  --start-timeout-ms N  --time-scale X  --cases DIR  --embedded  --bless
+Running     --jobs N  --shuffle [SEED]  --timeout-ms N  --start-timeout-ms N  --time-scale X
+            --cases DIR  --embedded  --serve DIR (in a browser, when the script's own folder is too narrow)  --bless
 Output      --report human|json|junit|github  --junit FILE  --json FILE  --html FILE  --trace FILE  --quiet
 
 Exit status: 0 all required passed, 1 failures or stale entries, 2 usage or unreadable cases, 3 the implementation did
@@ -81,6 +82,7 @@ struct Args {
     json: Option<PathBuf>,
     jobs: Option<usize>,
     start_timeout: Option<Duration>,
+    serve: Option<PathBuf>,
     html: Option<PathBuf>,
     engine: Option<String>,
     listen: Option<String>,
@@ -169,6 +171,9 @@ fn try_main() -> Result<u8, String> {
         args.implementation.clone().ok_or_else(|| "--impl is missing; see --help".to_owned())?;
     let mut config = implementation::resolve(&spec)?;
     config.start_timeout = args.start_timeout.unwrap_or(config.start_timeout);
+    if let Some(folder) = &args.serve {
+        config.serve(folder)?;
+    }
     if args.engine.is_some() && config.mode != Mode::Host {
         return Err("--engine makes a pair: --impl then names the host (host-stdio:…)".to_owned());
     }
@@ -718,6 +723,7 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Args, String> {
                     .filter(|scale: &f64| scale.is_finite() && *scale > 0.0)
                     .ok_or_else(|| format!("{text:?} is no factor"))?;
             }
+            "--serve" => args.serve = Some(PathBuf::from(value()?)),
             "--start-timeout-ms" => {
                 args.start_timeout = Some(Duration::from_millis(number(&value()?)?));
             }
