@@ -106,6 +106,7 @@ class Connection:
         self.timeout_ms = timeout_ms
         self._session, self._autocommit, self._raw_text = session, autocommit, raw_text
         self._streams = pb.CAPABILITY_CURSORS in info.capabilities
+        self._names = pb.CAPABILITY_NAMED_PARAMS in info.capabilities
         self._batch_rows = batch_rows
         self._lock = threading.RLock()  # a statement and the BEGIN before it stay together
         self._finish = weakref.finalize(self, session.close, 5)  # also when the program ends
@@ -237,7 +238,7 @@ class Cursor:
         request = pb.ExecRequest(
             sql=encodable(sql), rows=pb.ROW_MODE_CURSOR if self.connection._streams else pb.ROW_MODE_ALL,
             max_batch_rows=self.connection._batch_rows, timeout_ms=self.connection.timeout_ms)
-        values.bind(request, parameters, attachments)
+        self._bind(request, parameters, attachments)
         answer = self.connection._run(sql, attachments, exec=request).exec
         if answer.columns:
             self.description = tuple((column.name, column.decl_type if column.HasField("decl_type") else None, None,
@@ -260,7 +261,7 @@ class Cursor:
         for parameters in rows:
             request = pb.ExecRequest(sql=encodable(sql), rows=pb.ROW_MODE_NONE, timeout_ms=self.connection.timeout_ms)
             before = len(attachments)
-            values.bind(request, parameters, attachments)
+            self._bind(request, parameters, attachments)
             chunk.append(request)
             size += request.ByteSize() + sum(map(len, attachments[before:]))
             if len(chunk) >= most or size >= CHUNK_BYTES:
@@ -271,6 +272,12 @@ class Cursor:
             changed += self._run_batch(sql, chunk, attachments, first)
         self.rowcount = changed
         return self
+
+    def _bind(self, request, parameters, attachments):
+        values.bind(request, parameters, attachments)
+        if request.named and not self.connection._names:
+            raise errors.NotSupportedError("this engine has no named parameters; pass a sequence of values",
+                                           "UNIMPLEMENTED", "CAPABILITY_MISSING", "NAMED_PARAMS")
 
     def fetchone(self):
         rows = self._result()
