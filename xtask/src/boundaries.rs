@@ -118,6 +118,38 @@ fn the_kysely_dialect_knows_only_the_engine_interface() {
     assert_eq!(foreign_imports("import {\n  a,\n} from '../types.js'"), ["../types.js"]);
 }
 
+#[test]
+fn implementations_of_others_use_nothing_of_ours() {
+    let mut seen = 0;
+    for (path, source) in SCRIPTS.iter().flat_map(|extension| files("examples", extension)) {
+        // A program of one file shows the npm package; the rest is written from the contract.
+        let is_foreign = path.components().any(|part| part.as_os_str() == "node_modules");
+        if is_foreign || path.parent().unwrap().ends_with("examples") {
+            continue;
+        }
+        seen += 1;
+        let folder = path.strip_prefix(root().join("examples")).unwrap().components().count() - 2;
+        let found = imports_of_ours(&source, folder);
+        assert!(found.is_empty(), "{}: imports {}", path.display(), found.join(", "));
+    }
+    assert!(seen > 2, "the check is blind");
+
+    let legal = "import a from './a.js'\nimport { b } from \"protobufjs\"\nimport c from '../c.js'";
+    assert_eq!(imports_of_ours(legal, 1), none());
+    assert_eq!(imports_of_ours("import c from '../c.js'", 0), ["../c.js"]);
+    assert_eq!(imports_of_ours("import { x } from 'lix-engine/lix'", 0), ["lix-engine/lix"]);
+}
+
+const SCRIPTS: [&str; 4] = ["js", "mjs", "ts", "mts"];
+
+/// What a script takes from our packages, or from further up than the `folders` above it allow.
+fn imports_of_ours(source: &str, folders: usize) -> Vec<String> {
+    let modules = split_imports(source).into_iter().filter_map(quoted);
+    let is_ours =
+        |module: &&str| module.starts_with("lix-engine") || module.matches("../").count() > folders;
+    modules.filter(is_ours).map(str::to_owned).collect()
+}
+
 /// What a package depends on when compiled for a target, development aside.
 struct Graph {
     /// The root first; depth and name, in `cargo tree`'s order, nothing left out.
