@@ -21,12 +21,22 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Everything of the suite that a run reads, one after the other: name, size, bytes.
 fn pack(to: &Path) -> Result<(), Box<dyn Error>> {
-    let mut files = vec![PathBuf::from("../../docs/protocol/anchors.md")];
+    // The pages with rules, as suite::INDEXES has them.
+    let mut files: Vec<PathBuf> = [
+        "../../docs/protocol/anchors.md",
+        "../../docs/sql-rules.md",
+        "../../docs/plugins.md",
+        "../host-adapters.md",
+    ]
+    .map(PathBuf::from)
+    .into();
+    for file in &files {
+        println!("cargo::rerun-if-changed={}", file.display());
+    }
     for dir in ["../cases", "../host-cases", "../fixtures", "../v1", "../requirements"] {
         println!("cargo::rerun-if-changed={dir}");
         collect(Path::new(dir), &mut files)?;
     }
-    println!("cargo::rerun-if-changed=../../docs/protocol/anchors.md");
     files.sort();
     let mut packed = Vec::new();
     for file in files {

@@ -1,9 +1,9 @@
-//! Which rule of the manual has which case. A REQUIRED rule without one, and a case that names no such rule, are red.
+//! Which rule of the manual has which case. A REQUIRED rule without one, and a case that names none, are red.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// A rule, by its line in docs/protocol/anchors.md.
+/// A rule, by its line in one of the indexes ([`crate::suite::INDEXES`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Its anchor, never renamed.
@@ -64,7 +64,9 @@ impl Coverage {
 
     /// True if nothing has to be done.
     pub fn is_complete(&self) -> bool {
-        self.unknown.is_empty() && self.without().all(|rule| rule.level != "REQUIRED")
+        self.unknown.is_empty()
+            && self.silent.is_empty()
+            && self.without().all(|rule| rule.level != "REQUIRED")
     }
 
     /// For people: what is missing, and with `all` also what there is.
@@ -81,6 +83,9 @@ impl Coverage {
         }
         for (id, name) in &self.unknown {
             let _ = writeln!(out, "{id} names {name}, which is no rule of the manual");
+        }
+        for id in &self.silent {
+            let _ = writeln!(out, "{id} names no rule: say in `spec` what it tests");
         }
         for rule in self.without() {
             let _ = writeln!(
@@ -115,16 +120,32 @@ impl Coverage {
     }
 }
 
-/// Reads the index: rows `| \`anchor\` | rule | level | for | capability |`.
+/// Reads indexes: the rows of every table with the heading [`HEADING`]; other tables are left alone.
 pub fn rules(index: &str) -> Result<Vec<Rule>, String> {
-    let mut rules = Vec::new();
-    for line in index.lines().filter(|line| line.starts_with("| `")) {
+    let mut rules: Vec<Rule> = Vec::new();
+    let mut inside = false;
+    for line in index.lines() {
+        if line == HEADING {
+            inside = true;
+        } else if !line.starts_with('|') {
+            inside = false;
+        }
+        if !inside || !line.starts_with("| `") {
+            continue;
+        }
         let cells: Vec<String> = cells(line);
         let [anchor, text, level, side, capability] = &cells[..] else {
             return Err(format!("the index of rules has a row of {} cells: {line}", cells.len()));
         };
+        let anchor = anchor.trim_matches('`').to_owned();
+        if rules.iter().any(|rule| rule.anchor == anchor) {
+            return Err(format!("the index of rules has {anchor} twice"));
+        }
+        if !["REQUIRED", "RECOMMENDED", "OPTIONAL"].contains(&level.as_str()) {
+            return Err(format!("{anchor} has the level {level:?}, which there is not"));
+        }
         rules.push(Rule {
-            anchor: anchor.trim_matches('`').to_owned(),
+            anchor,
             text: text.clone(),
             level: level.clone(),
             side: side.clone(),
@@ -133,6 +154,9 @@ pub fn rules(index: &str) -> Result<Vec<Rule>, String> {
     }
     if rules.is_empty() { Err("the index of rules has no rules".to_owned()) } else { Ok(rules) }
 }
+
+/// What a table of rules begins with.
+const HEADING: &str = "| Anchor | Rule | Level | For | Capability |";
 
 /// The cells of a table's row; `\|` is no border.
 fn cells(line: &str) -> Vec<String> {
@@ -163,13 +187,26 @@ mod tests {
     fn only_required_rules_need_a_case() {
         assert!(!coverage(&[]).is_complete());
         assert!(!coverage(&[("s/c", &["a.two"])]).is_complete());
-        let found = coverage(&[("s/c", &["a.one"]), ("s/d", &[])]);
+        let found = coverage(&[("s/c", &["a.one"])]);
         assert!(found.is_complete());
         assert_eq!(found.rules[0].0.text, "One | two.");
         assert_eq!(found.rules[0].1, ["s/c"]);
-        assert_eq!(found.silent, ["s/d"]);
         assert!(found.human(false).contains("a.two (OPTIONAL, host) has no case"));
-        assert!(found.human(false).contains("1 of 2 rules have a case; 1 cases name none"));
+        assert!(found.human(false).contains("1 of 2 rules have a case; 0 cases name none"));
+    }
+
+    #[test]
+    fn a_case_that_names_nothing_is_red() {
+        let found = coverage(&[("s/c", &["a.one"]), ("s/d", &[])]);
+        assert!(!found.is_complete());
+        assert_eq!(found.silent, ["s/d"]);
+        assert!(found.human(false).contains("s/d names no rule"));
+    }
+
+    #[test]
+    fn only_tables_of_rules_are_read() {
+        let page = format!("| Column | Type |\n|---|---|\n| `id` | text |\n\nText.\n\n{INDEX}");
+        assert_eq!(rules(&page), rules(INDEX));
     }
 
     #[test]
@@ -182,6 +219,17 @@ mod tests {
     #[test]
     fn a_broken_index_is_refused() {
         assert!(rules("no table").is_err());
-        assert!(rules("| `a` | b |").is_err());
+        assert!(rules("| `a` | b | REQUIRED | engine |  |").is_err());
+        assert!(rules(&format!("{INDEX}| `b` | b |\n")).unwrap_err().contains("2 cells"));
+        assert!(
+            rules(&format!("{INDEX}| `a.one` | b | REQUIRED | host |  |\n"))
+                .unwrap_err()
+                .contains("twice")
+        );
+        assert!(
+            rules(&format!("{INDEX}| `b` | b | MAYBE | host |  |\n"))
+                .unwrap_err()
+                .contains("MAYBE")
+        );
     }
 }

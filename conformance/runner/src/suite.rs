@@ -59,16 +59,23 @@ impl Suite {
         read_text(&path)
     }
 
-    /// The index of the manual's rules.
+    /// The indexes of rules, one after the other.
     pub fn anchors(&self) -> Result<String, String> {
-        let own = self.cases.join("../../docs/protocol/anchors.md");
-        let path = match exists(&own) {
-            true => own,
-            false => Path::new(EMBEDDED).join("docs/protocol/anchors.md"),
+        let page = |name: &&str| {
+            let own = self.cases.join("../..").join(name);
+            read_text(&if exists(&own) { own } else { Path::new(EMBEDDED).join(name) })
         };
-        read_text(&path)
+        Ok(INDEXES.iter().map(page).collect::<Result<Vec<_>, _>>()?.join("\n"))
     }
 }
+
+/// The pages that have tables of rules: of the protocol, of a lix, of plugins, of host libraries.
+pub const INDEXES: [&str; 4] = [
+    "docs/protocol/anchors.md",
+    "docs/sql-rules.md",
+    "docs/plugins.md",
+    "conformance/host-adapters.md",
+];
 
 /// A file's content.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
