@@ -311,13 +311,13 @@ const HEAD: &str = r#"<!doctype html>
   --known: light-dark(#805b00, #e6c15c); --dim: light-dark(#666, #9a9a9a); --line: light-dark(#ddd, #3a3a3a);
   --back: light-dark(#fff, #16181b); --box: light-dark(#f6f7f9, #1f2226) }
 body { margin: 0; background: var(--back); font: 15px/1.5 system-ui, sans-serif }
-main { max-width: 72rem; margin: 0 auto; padding: 1.5rem }
+main { max-width: 88rem; margin: 0 auto; padding: 1.5rem }
 h1 { font-size: 1.5rem } h2 { margin: 2.5rem 0 .5rem; border-top: 1px solid var(--line); padding-top: 1.5rem }
 h4 { margin: .6rem 0 .2rem; font-size: .85rem; color: var(--dim) }
 .wide { overflow-x: auto }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { border: 1px solid var(--line); padding: .4rem .7rem; text-align: left; vertical-align: top; white-space: nowrap }
-thead th { background: var(--box) }
+table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums }
+th, td { border: 1px solid var(--line); padding: .35rem .5rem; text-align: left; vertical-align: top; white-space: nowrap }
+thead th { background: var(--box) } tbody th { white-space: normal; min-width: 9rem }
 small { display: block; font-weight: normal; color: var(--dim) }
 a { color: inherit; text-decoration-color: var(--dim) }
 td.good { background: color-mix(in srgb, var(--good) 10%, transparent) }
