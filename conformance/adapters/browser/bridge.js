@@ -71,6 +71,17 @@ const startWorker = async ({ script, type, name, frame: inFrame }) => {
   return [new frame.contentWindow.Worker(url, options), () => frame.remove()]
 }
 
+const within = (url) => url.replace(`${location.origin}/package/`, "")
+
+/** A worker's error says nothing about a module that cannot be read, or lacks one that it imports; importing it here does. */
+const whyNotLoaded = async ({ script, type }) => {
+  const why = "the worker failed: its script does not load"
+  if (type !== "module") return why
+  const soon = new Promise((resolve) => setTimeout(resolve, 1000))
+  const error = await Promise.race([import(new URL(script, `${location.origin}/package/`)).catch((error) => error), soon])
+  return error instanceof Error ? `${why} (${error.name}: ${within(error.message)})` : why
+}
+
 const runSession = (session, order) => {
   const socket = connect(`/session/${session}`)
   const say = (header, parts) => socket.readyState === WebSocket.OPEN && socket.send(pack(header, parts))
@@ -106,11 +117,10 @@ const runSession = (session, order) => {
       say({ t: "message", sizes: parts.map((part) => part.byteLength) }, parts)
     }
     worker.onmessageerror = () => say({ t: "odd", what: "a message that cannot be deserialised" })
-    worker.onerror = (event) => {
+    worker.onerror = async (event) => {
       event.preventDefault()
       fact({ worker_error: true })
-      const where = event.filename ? ` (${event.filename.replace(`${location.origin}/package/`, "")}:${event.lineno})` : ""
-      end(`the worker failed: ${event.message ? event.message + where : "its script does not load"}`)
+      end(event.message ? `the worker failed: ${event.message} (${within(event.filename)}:${event.lineno})` : await whyNotLoaded(order))
     }
   }
 

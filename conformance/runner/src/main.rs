@@ -42,7 +42,7 @@ IMPL is a file impl.json, or 'stdio:COMMAND ARGS', tcp://HOST:PORT, ws://HOST:PO
 browser:WORKER.JS (browser-classic: if it is no module) for a worker's script and all that lies in its folder, or
 'host-stdio:COMMAND ARGS' for the adapter of a host library (host-adapters.md); with --engine IMPL the host and that
 engine are tested together.
-PATTERN matches case ids: * inside one part, ** over several; values/** or values/text/nul.
+PATTERN matches case ids: * inside one part, ** over several; values/** or values/blobs/every-byte.
 The cases are those of conformance/cases in this directory or above it, otherwise the program's own (--embedded).
 
 Selection   --profile NAME  --run PATTERN  --skip PATTERN  --since 1.N  --level REQUIRED|RECOMMENDED|OPTIONAL

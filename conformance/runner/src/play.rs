@@ -173,7 +173,8 @@ pub fn probe(target: &mut dyn Target, timeout: Duration) -> Result<Facts, String
         });
     let facts = facts.map_err(|why| {
         let stderr = session.link.stderr();
-        if stderr.trim().is_empty() { why } else { format!("{why}\nstderr: {}", stderr.trim()) }
+        let errors = session.link.advice().errors;
+        if stderr.trim().is_empty() { why } else { format!("{why}\n{errors}: {}", stderr.trim()) }
     })?;
     if let Ok(close) = proto::from_json("Request", &json!({"close": {}}))
         && let Ok(token) = session.send(close, Vec::new(), None)
@@ -832,7 +833,7 @@ impl Player<'_> {
             let session = self.session()?;
             if session.link.owns_process() {
                 match session.link.exit_code(deadline) {
-                    Some(code) if code == wanted => {}
+                    Some(code) if code == wanted || (wanted < 0 && code != 0) => {}
                     Some(code) => differences.push(Difference {
                         member: "exit_code",
                         expected: wanted.to_string(),
@@ -1433,14 +1434,18 @@ fn why_no_engine(stop: &Stop, session: &mut Session) -> String {
     let what = describe(stop, session);
     let advice = match stop {
         Stop::Timeout(_) if session.messages_received == 0 => {
-            "it started and says nothing. Does it speak lix.engine.v1 on this transport, does it flush what it writes, \
-             and does it answer without waiting for more?"
+            session.link.advice().silence.to_owned()
         }
-        Stop::Timeout(_) => "it sent something, but not the answer to init",
-        Stop::Ended(how) if session.breaches.contains(how) => session.link.advice(),
-        Stop::Garbage(_) => session.link.advice(),
-        Stop::Closed(_) => "",
-        Stop::Ended(_) => "it ended before it answered init",
+        Stop::Timeout(_) => match session.breaches.first() {
+            Some(breach) => format!("it sent something, but not the answer to init: {breach}"),
+            None => "it sent something, but not the answer to init".to_owned(),
+        },
+        Stop::Ended(how) if session.breaches.contains(how) => {
+            session.link.advice().frames.to_owned()
+        }
+        Stop::Garbage(_) => session.link.advice().frames.to_owned(),
+        Stop::Closed(_) => String::new(),
+        Stop::Ended(_) => "it ended before it answered init".to_owned(),
     };
     if advice.is_empty() { what } else { format!("{what}\n{advice}") }
 }

@@ -20,7 +20,7 @@ use tungstenite::{Bytes, Message as Ws};
 
 use super::process::Process;
 use super::ws::Duplex;
-use super::{How, Incoming, Link, OpenOptions, SendOptions, Stored, Target, TempDir, next};
+use super::{Advice, How, Incoming, Link, OpenOptions, SendOptions, Stored, Target, TempDir, next};
 use crate::implementation::Config;
 use crate::wire::Message;
 
@@ -179,9 +179,14 @@ impl Link for BrowserLink {
         lines.iter().map(|line| format!("{}\n", without_time(line))).collect()
     }
 
-    fn advice(&self) -> &'static str {
-        "a worker posts { v: 1, frame: ArrayBuffer, attachments?: ArrayBuffer[] } and nothing else; messages for people belong \
-         on the console"
+    fn advice(&self) -> Advice {
+        Advice {
+            frames: "a worker posts { v: 1, frame: ArrayBuffer, attachments?: ArrayBuffer[] } and nothing else; messages for \
+                     people belong on the console",
+            silence: "it started and says nothing. Does it take messages before it waits for anything (one that comes before \
+                      onmessage is set is lost), and has it closed itself?",
+            errors: "console",
+        }
     }
 
     fn bridge(&mut self, action: &Json) -> Result<(), String> {
@@ -384,8 +389,12 @@ fn answer(
     let path = path.split('?').next().unwrap_or("/");
     let path = decoded(path);
     let (status, kind, body) = resource(&path, package);
-    if let (true, Some(inside)) = (status.starts_with("404"), path.strip_prefix("/package/")) {
-        missing.lock().expect("no holder panics").push(inside.to_owned());
+    if status.starts_with("404") {
+        let why = match path.strip_prefix("/package/") {
+            Some(inside) => format!("{inside} is not there"),
+            None => format!("{path} is outside of the folder that is served; serve a wider one"),
+        };
+        missing.lock().expect("no holder panics").push(why);
     }
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: max-age=3600\r\nConnection: close\r\n\r\n",
@@ -471,8 +480,8 @@ fn unpack(
         };
         // Why a script does not load is kept from pages.
         let incoming = match (incoming, missing.lock().expect("no holder panics").as_slice()) {
-            (Incoming::End(why), [.., last]) if why.ends_with(NOT_LOADED) => {
-                Incoming::End(format!("{why}: {last} is not there"))
+            (Incoming::End(why), [.., last]) if why.contains(NOT_LOADED) => {
+                Incoming::End(format!("{why}: {last}"))
             }
             (incoming, _) => incoming,
         };
@@ -549,7 +558,7 @@ fn chromium() -> Result<String, String> {
 /// How long a browser may take to show the page; on a machine that does something else too it is no matter of seconds.
 const START: Duration = Duration::from_secs(60);
 
-/// What bridge.js says of a script that failed without a word.
+/// What bridge.js says of a script that failed before it ran.
 const NOT_LOADED: &str = "its script does not load";
 
 const PAGE: &str = include_str!("../../../adapters/browser/bridge.html");

@@ -89,9 +89,14 @@ pub trait Link {
         None
     }
 
-    /// What the implementation has to do so that its messages are messages: for those who sent something else.
-    fn advice(&self) -> &'static str {
-        "standard output carries frames and nothing else; messages for people belong on standard error"
+    /// What is said about this transport to those whose program does not speak on it.
+    fn advice(&self) -> Advice {
+        Advice {
+            frames: "standard output carries frames and nothing else; messages for people belong on standard error",
+            silence: "it started and says nothing. Does it speak lix.engine.v1 on this transport, does it flush what it writes, \
+                      and does it answer without waiting for more?",
+            errors: "stderr",
+        }
     }
 
     /// Exit status of the process behind this link alone, waiting until the deadline; `None` if there is no such
@@ -109,6 +114,17 @@ pub trait Link {
     fn bridge(&mut self, _action: &Json) -> Result<(), String> {
         Err("this transport has no bridge".to_owned())
     }
+}
+
+/// For programs that are no engines, or not yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Advice {
+    /// What a message is, for who sent something else.
+    pub frames: &'static str,
+    /// What keeps messages from coming.
+    pub silence: &'static str,
+    /// Where [`Link::stderr`] comes from.
+    pub errors: &'static str,
 }
 
 /// What is to be done with stored bytes.
