@@ -7,6 +7,7 @@ Every request is answered exactly once. See README.md for what this engine does 
 import collections
 import math
 import os
+import select
 import sys
 import threading
 
@@ -169,10 +170,10 @@ class Session:
             raise missing("CHANGE_CONTROL")
         if init.events.commit_detail in (pb.COMMIT_DETAIL_KEYS, pb.COMMIT_DETAIL_VALUES):
             raise missing("COMMIT_DETAIL")
-        for plugin in init.plugins:
+        for index, plugin in enumerate(init.plugins):
             known = plugin.format in (pb.PLUGIN_FORMAT_ESM, pb.PLUGIN_FORMAT_WASM, pb.PLUGIN_FORMAT_BUILTIN)
             if not known:
-                raise Failure("OPTION_INVALID", "a plugin without a format", "plugins.format")
+                raise Failure("OPTION_INVALID", "a plugin without a format", f"plugins[{index}].format")
             raise missing(pb.PluginFormat.Name(plugin.format).replace("PLUGIN_FORMAT", "PLUGINS"))
         if kind not in (pb.STORAGE_KIND_UNSPECIFIED, pb.STORAGE_KIND_MEMORY) and not init.storage.or_memory:
             known = kind in pb.StorageKind.values()
@@ -181,7 +182,7 @@ class Session:
         seed = init.WhichOneof("seed")
         if init.open_mode == pb.OPEN_MODE_OPEN:
             raise Failure("OPTION_INVALID", "open what is stored, and a seed", "open_mode") if seed else \
-                Failure("STORAGE_MISSING", "memory never holds anything", init.storage.path)
+                Failure("STORAGE_MISSING", "memory never holds anything")
         image = {None: lambda: None, "image": lambda: init.image,
                  "image_attachment": lambda: attached(attachments, init.image_attachment, seed)}[seed]()
         try:
@@ -231,7 +232,7 @@ class Session:
             except Failure as failure:
                 failure.error.batch_index = index
                 items.append(pb.BatchItem(error=failure.error))
-                if call.on_error != pb.BATCH_ERROR_MODE_CONTINUE:
+                if call.on_error != pb.BATCH_ERROR_MODE_CONTINUE or failure.error.reason == "CANCELLED":
                     break
         return pb.ExecBatchResponse(items=items)
 
@@ -323,6 +324,11 @@ def attached(attachments, index, field):
     return attachments[index]
 
 
+def listen(stream, session, output):
+    read(stream, session)
+    end_with_the_listener(output)
+
+
 def read(stream, session):
     try:
         wire.read_preamble(stream)
@@ -338,6 +344,15 @@ def read(stream, session):
         session.end(Failure("ENGINE_DEFECT", f"{type(defect).__name__}: {defect}"))
 
 
+def end_with_the_listener(output):
+    """What was asked for is run to its end although nothing more can arrive, but only while somebody could read it."""
+    if hasattr(select, "poll"):
+        reader = select.poll()
+        reader.register(output, 0)  # that the other end is gone is told unasked
+        reader.poll()
+        os._exit(1)  # also out of a statement that never ends; the database was in memory
+
+
 def main():
     output = os.fdopen(os.dup(1), "wb", buffering=1 << 16)
     os.dup2(2, 1)  # whatever prints does not print into the protocol
@@ -346,7 +361,7 @@ def main():
     try:
         output.write(wire.PREAMBLE)
         output.flush()
-        threading.Thread(target=read, args=(sys.stdin.buffer, session), daemon=True).start()
+        threading.Thread(target=listen, args=(sys.stdin.buffer, session, output), daemon=True).start()
         status = session.run()
     except BrokenPipeError:
         pass  # nobody listens any more
