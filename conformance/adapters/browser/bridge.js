@@ -55,6 +55,12 @@ const describe = (data) => {
   }
 }
 
+/** What workers have compiled, kept so that the next ones find it: a browser forgets a module with its last worker. */
+const kept = new Map()
+const keep = (paths) => {
+  for (const path of paths) if (!kept.has(path)) kept.set(path, WebAssembly.compileStreaming(fetch(path)).catch(() => {}))
+}
+
 /** A worker of this page, or of a frame: to the browser a frame is as much another page as a tab is. */
 const startWorker = async ({ script, type, name, frame: inFrame }) => {
   const url = new URL(script, `${location.origin}/package/`)
@@ -200,7 +206,10 @@ const listen = () => {
     const order = JSON.parse(data)
     if (order.t === "reload") location.reload()
     else if (order.t === "store") runStore(order.session)
-    else runSession(order.session, order)
+    else {
+      runSession(order.session, order)
+      keep(order.keep)
+    }
   }
 }
 

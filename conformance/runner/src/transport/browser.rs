@@ -5,6 +5,7 @@
 //! attachments with the transfer list, frame by frame, without the TypeScript host, and reports what only a page can see.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -55,7 +56,7 @@ impl Target for BrowserTarget {
         let script = options.worker_script.as_deref().unwrap_or(&self.config.worker);
         let order = json!({
             "t": "open", "session": session, "script": script, "type": self.config.worker_type.name(),
-            "name": self.config.worker_name, "frame": options.tab,
+            "name": self.config.worker_name, "frame": options.tab, "keep": browser.server.modules(),
         });
         let said = browser.console().last().cloned();
         let duplex = browser.open(session, &order, deadline)?;
@@ -305,6 +306,8 @@ struct Listening {
     port: u16,
     /// What was asked for and is not there.
     missing: Arc<Mutex<Vec<String>>>,
+    /// Paths of WebAssembly that workers have loaded.
+    modules: Arc<Mutex<BTreeSet<String>>>,
     stop: Arc<Mutex<bool>>,
 }
 
@@ -316,17 +319,23 @@ impl Listening {
         let stopped = Arc::clone(&stop);
         let missing = Arc::<Mutex<Vec<String>>>::default();
         let missed = Arc::clone(&missing);
+        let modules = Arc::<Mutex<BTreeSet<String>>>::default();
+        let loaded = Arc::clone(&modules);
         std::thread::spawn(move || {
             for socket in listener.incoming().flatten() {
                 if *stopped.lock().expect("no holder panics") {
                     return;
                 }
                 let (package, arrivals) = (package.clone(), arrivals.clone());
-                let missed = Arc::clone(&missed);
-                std::thread::spawn(move || answer(socket, &package, &arrivals, &missed));
+                let (missed, loaded) = (Arc::clone(&missed), Arc::clone(&loaded));
+                std::thread::spawn(move || answer(socket, &package, &arrivals, &missed, &loaded));
             }
         });
-        Ok(Listening { port, missing, stop })
+        Ok(Listening { port, missing, modules, stop })
+    }
+
+    fn modules(&self) -> BTreeSet<String> {
+        self.modules.lock().expect("no holder panics").clone()
     }
 }
 
@@ -344,6 +353,7 @@ fn answer(
     package: &Path,
     arrivals: &Sender<Arrival>,
     missing: &Mutex<Vec<String>>,
+    modules: &Mutex<BTreeSet<String>>,
 ) {
     let _ = socket.set_nodelay(true);
     let _ = socket.set_read_timeout(Some(Duration::from_secs(10)));
@@ -395,6 +405,8 @@ fn answer(
             None => format!("{path} is outside of the folder that is served; serve a wider one"),
         };
         missing.lock().expect("no holder panics").push(why);
+    } else if kind == WASM {
+        modules.lock().expect("no holder panics").insert(path);
     }
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: max-age=3600\r\nConnection: close\r\n\r\n",
@@ -416,7 +428,7 @@ fn resource(path: &str, package: &Path) -> (&'static str, &'static str, Vec<u8>)
         Some(file) if file.is_file() => {
             let kind = match file.extension().and_then(|extension| extension.to_str()) {
                 Some("js" | "mjs" | "cjs") => "text/javascript",
-                Some("wasm") => "application/wasm",
+                Some("wasm") => WASM,
                 Some("json" | "map") => "application/json",
                 Some("html") => "text/html; charset=utf-8",
                 Some("css") => "text/css",
@@ -561,6 +573,7 @@ const START: Duration = Duration::from_secs(60);
 /// What bridge.js says of a script that failed before it ran.
 const NOT_LOADED: &str = "its script does not load";
 
+const WASM: &str = "application/wasm";
 const PAGE: &str = include_str!("../../../adapters/browser/bridge.html");
 const BRIDGE: &str = include_str!("../../../adapters/browser/bridge.js");
 
