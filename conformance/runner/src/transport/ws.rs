@@ -168,6 +168,10 @@ impl Duplex {
                 let (item, last) = match reader.read() {
                     Ok(Ws::Close(frame)) => {
                         let _ = reader.flush();
+                        // A client waits until the server ends the connection.
+                        if role == Role::Server {
+                            let _ = reader.get_ref().shutdown(Shutdown::Both);
+                        }
                         let why = match frame {
                             Some(frame) => format!("the WebSocket was closed: {frame}"),
                             None => "the WebSocket was closed".to_owned(),
