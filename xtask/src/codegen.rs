@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::run::{npm_tool, root, step, target_dir};
-use crate::{schema, setup};
+use crate::{manual, schema, setup};
 
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Mode {
@@ -25,7 +25,8 @@ pub(crate) fn all(mode: Mode) -> Result<()> {
         setup::node_modules()?;
         typescript(mode)?;
         schema::typescript(mode)?;
-        plugin_runtime(mode)
+        plugin_runtime(mode)?;
+        manual::write(mode)
     })
 }
 

@@ -14,6 +14,7 @@ mod crash;
 mod demo;
 mod examples;
 mod glue;
+mod manual;
 mod npm;
 mod properties;
 mod run;
@@ -40,6 +41,7 @@ usage: cargo xtask COMMAND
   proto                       lint engine.proto, check its format, compare with the released image
   codegen [--check]           TypeScript messages from engine.proto, types of the tables of a lix, the script that runs
                               plugins natively; --check only compares
+  manual [--check]            docs/protocol/messages from the comments of engine.proto; part of codegen
   tidy                        formatting, clippy, forbidden words
   wasm                        bindings/ts/src/wasm/ from crates/worker-wasm
   build-ts                    the npm package in bindings/ts, ready to pack
@@ -73,6 +75,8 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["proto"] => codegen::proto(),
         ["codegen"] => codegen::all(codegen::Mode::Write),
         ["codegen", "--check"] => codegen::all(codegen::Mode::Check),
+        ["manual"] => manual::manual(codegen::Mode::Write),
+        ["manual", "--check"] => manual::manual(codegen::Mode::Check),
         ["tidy"] => tidy::tidy(),
         ["wasm"] => wasm::build(),
         ["build-ts"] => npm::build_package(),
