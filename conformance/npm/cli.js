@@ -29,7 +29,7 @@ npx lix-engine-conformance COMMAND …                  any command of the runne
 --help --version
 
 RUNNER OPTIONS are those of \`conformance run\`, among them --profile NAME, --known-failures FILE, --report human|json|junit|github,
---json FILE, --junit FILE, --html FILE, --skip PATTERN, --list, --start-timeout-ms N.
+--json FILE, --junit FILE, --html FILE, --name NAME, --skip PATTERN, --list, --start-timeout-ms N.
 
 Exit status: the runner's (0 all required passed, 1 failures, 2 usage, 3 the engine or the browser did not start, 4 a fault of
 the runner, 5 nothing ran), or 127 if there is no runner.

@@ -118,9 +118,10 @@ describe("the command", () => {
 
 describe("an engine in a browser", () => {
   it("passes what it passes without this package", async () => {
-    const { status, out, err } = await run(["--worker", "./dist/worker.js", "--json", "report.json", "values/classes/**"], { CHROMIUM: BROWSER })
+    const { status, out, err } = await run(["--worker", "./dist/worker.js", "--name", "ours", "--json", "report.json", "values/classes/**"], { CHROMIUM: BROWSER })
     assert.equal(status, 0, out + err)
-    const { totals } = JSON.parse(readFileSync(join(folder, "report.json"), "utf8"))
+    const { totals, implementation } = JSON.parse(readFileSync(join(folder, "report.json"), "utf8"))
+    assert.equal(implementation, "ours")
     assert.ok(totals.passed > 5, out)
     assert.equal(out.trim().split("\n").at(-1), `${totals.passed} passed, 0 failed, ${totals.skipped ?? 0} skipped`)
   })
@@ -162,6 +163,10 @@ describe("an engine in a browser", () => {
     file("empty.js", "")
     const { status, out, err } = await run(["--worker", "classic.js", "--classic", "values/blobs/empty-is-not-null"])
     assert.equal(status, 0, out + err)
+    file("impl.json", JSON.stringify({ name: "described", transport: "browser", worker: "classic.js", worker_type: "classic" }))
+    const described = await run(["run", "--impl", "impl.json", "--json", "described.json", "values/blobs/empty-is-not-null"])
+    assert.equal(described.status, 0, described.out + described.err)
+    assert.equal(JSON.parse(readFileSync(join(folder, "described.json"), "utf8")).implementation, "described")
     const asModule = await run(["--worker", "classic.js", "values/blobs/empty-is-not-null"])
     assert.equal(asModule.status, 3, "importScripts is for scripts that are no modules")
     assert.match(asModule.err, /importScripts/)

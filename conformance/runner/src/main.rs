@@ -51,6 +51,7 @@ Judgement   --require CAPABILITY  --strict  --known-failures FILE  --update-know
 Running     --jobs N  --shuffle [SEED]  --timeout-ms N  --start-timeout-ms N  --time-scale X
             --cases DIR  --embedded  --serve DIR (in a browser, when the script's own folder is too narrow)  --bless
 Output      --report human|json|junit|github  --junit FILE  --json FILE  --html FILE  --trace FILE  --quiet
+            --name NAME (of the implementation, in reports)
 
 Exit status: 0 all required passed, 1 failures or stale entries, 2 usage or unreadable cases, 3 the implementation did
 not start, 4 a fault of the runner, 5 nothing selected or nothing ran.
@@ -83,6 +84,7 @@ struct Args {
     jobs: Option<usize>,
     start_timeout: Option<Duration>,
     serve: Option<PathBuf>,
+    name: Option<String>,
     html: Option<PathBuf>,
     engine: Option<String>,
     listen: Option<String>,
@@ -171,6 +173,7 @@ fn try_main() -> Result<u8, String> {
         args.implementation.clone().ok_or_else(|| "--impl is missing; see --help".to_owned())?;
     let mut config = implementation::resolve(&spec)?;
     config.start_timeout = args.start_timeout.unwrap_or(config.start_timeout);
+    config.name = args.name.clone().unwrap_or(config.name);
     if let Some(folder) = &args.serve {
         config.serve(folder)?;
     }
@@ -723,6 +726,7 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Args, String> {
                     .filter(|scale: &f64| scale.is_finite() && *scale > 0.0)
                     .ok_or_else(|| format!("{text:?} is no factor"))?;
             }
+            "--name" => args.name = Some(value()?),
             "--serve" => args.serve = Some(PathBuf::from(value()?)),
             "--start-timeout-ms" => {
                 args.start_timeout = Some(Duration::from_millis(number(&value()?)?));
