@@ -29,6 +29,10 @@ enum Need {
     Chromium,
     /// The Python of the examples.
     Python,
+    /// The npm packages that the examples use.
+    NodeModules,
+    /// The engine on the official SQLite build, bundled.
+    SqliteWasm,
 }
 
 const IMPLEMENTATIONS: &[Implementation] = &[
@@ -58,7 +62,16 @@ const IMPLEMENTATIONS: &[Implementation] = &[
     engine("engine-python", "examples/engine-python/impl.json", &[Need::Python]),
     host("host-python", "examples/host-python/impl.json", &[Need::Python]),
     pair("pair-python", "examples/host-python/impl.json", &[Need::Python]),
+    // The official SQLite build, in Node and in a worker of Chromium.
+    engine("engine-sqlite-wasm", SQLITE_WASM_IN_NODE, &[Need::SqliteWasm]),
+    engine("engine-sqlite-wasm-browser", SQLITE_WASM, &[Need::SqliteWasm, Need::Chromium]),
+    // JavaScript without our package.
+    host("host-javascript", "examples/host-javascript/impl.json", &[Need::NodeModules]),
+    pair("pair-javascript", "examples/host-javascript/impl.json", &[Need::NodeModules]),
 ];
+
+const SQLITE_WASM: &str = "examples/engine-sqlite-wasm/browser/impl.json";
+const SQLITE_WASM_IN_NODE: &str = "examples/engine-sqlite-wasm/impl.json";
 
 const fn engine(name: &'static str, file: &'static str, needs: &'static [Need]) -> Implementation {
     Implementation { name, file, options: &[], needs }
@@ -131,6 +144,8 @@ fn provide(need: Need) -> Result<()> {
         Need::Package => npm::built(),
         Need::Chromium => setup::chromium().map(drop),
         Need::Python => examples::python_environment().map(drop),
+        Need::NodeModules => setup::node_modules(),
+        Need::SqliteWasm => examples::sqlite_wasm(),
     }
 }
 

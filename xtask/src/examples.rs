@@ -36,7 +36,10 @@ pub(crate) fn examples() -> Result<()> {
         setup::chromium()?;
         cmd("node").arg("examples/persistence.mjs").run()?;
 
-        cmd(python_environment()?).arg("examples/host-python/test_lix_engine.py").run()
+        let python = python_environment()?;
+        cmd(&python).arg("examples/engine-python/test_engine.py").run()?;
+        cmd(&python).arg("examples/host-python/test_lix_engine.py").run()?;
+        cmd("npm").args(["test", "--workspace", "examples/host-javascript"]).run()
     })
 }
 
@@ -46,6 +49,12 @@ pub(crate) fn python_environment() -> Result<PathBuf> {
     let printed = cmd("python3").arg("examples/python-setup.py").read()?;
     let python = printed.lines().last().context("examples/python-setup.py names no Python")?;
     Ok(PathBuf::from(python))
+}
+
+/// Builds examples/engine-sqlite-wasm.
+pub(crate) fn sqlite_wasm() -> Result<()> {
+    setup::node_modules()?;
+    cmd("npm").args(["run", "build", "--workspace", "examples/engine-sqlite-wasm"]).run()
 }
 
 fn text(file: &str) -> Result<String> {
