@@ -70,7 +70,7 @@ const IMPLEMENTATIONS: &[Implementation] = &[
     pair("pair-javascript", "examples/host-javascript/impl.json", &[Need::NodeModules]),
 ];
 
-const SQLITE_WASM: &str = "examples/engine-sqlite-wasm/browser/impl.json";
+const SQLITE_WASM: &str = "examples/engine-sqlite-wasm/impl-browser.json";
 const SQLITE_WASM_IN_NODE: &str = "examples/engine-sqlite-wasm/impl.json";
 
 const fn engine(name: &'static str, file: &'static str, needs: &'static [Need]) -> Implementation {
