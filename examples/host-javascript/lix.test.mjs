@@ -7,6 +7,7 @@ import { once } from "node:events"
 import { mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { createInterface } from "node:readline"
 import { after, before, describe, test } from "node:test"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
@@ -28,8 +29,9 @@ let address
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "lix-host-javascript-"))
   server = spawn(program, ["serve", "--ws", "127.0.0.1:0"], { stdio: ["ignore", "ignore", "pipe"] })
-  const [line] = await once(/** @type {import("node:stream").Readable} */ (server.stderr), "data")
-  address = String(line).match(/ws:\/\/\S+/)?.[0] ?? assert.fail(String(line))
+  const lines = createInterface({ input: /** @type {import("node:stream").Readable} */ (server.stderr) })
+  const [line] = await once(lines, "line")
+  address = line.match(/ws:\/\/\S+/)?.[0] ?? assert.fail(line)
 })
 
 after(async () => {
@@ -315,7 +317,7 @@ describe("engines that go, and what is no engine", () => {
     [["sh", "-c", "echo out of order >&2; exit 3"], { reason: "TRANSPORT_CLOSED", message: /3.*out of order/ }],
     ["no-such-program", { code: "INTERNAL", reason: "WORKER_FAILED" }],
     ["sleep 60", { reason: "TRANSPORT_CLOSED", message: /200 ms/ }],
-    ["ws://127.0.0.1:1", { reason: "TRANSPORT_CLOSED" }],
+    ["ws://127.0.0.1:1", { reason: "TRANSPORT_CLOSED", message: /connection/ }],
     ["tcp://127.0.0.1:1", { reason: "TRANSPORT_CLOSED", message: /ECONNREFUSED/ }],
     ["http://127.0.0.1", { reason: "WORKER_FAILED" }],
   ])

@@ -187,9 +187,10 @@ function openWebSocket(url, receiver) {
       receiver.message(message.frame, message.attachments)
     })
   })
-  const gone = new Promise((resolve) => socket.addEventListener("close", resolve, { once: true }))
-  gone.then(({ code, reason }) =>
-    receiver.ended(transportClosed(`the connection to ${url.host} has ended (${code}${reason && `, ${reason}`})`)))
+  // Some implementations tell an error only, and no end after it.
+  const gone = new Promise((resolve) => ["error", "close"].forEach((event) => socket.addEventListener(event, resolve)))
+  gone.then(({ code = "it does not say why", reason }) =>
+    receiver.ended(transportClosed(`the connection to ${url.host} has ended (${code}${reason ? `, ${reason}` : ""})`)))
   return {
     send(bytes, attached) {
       for (const piece of [bytes, ...attached].map(exact)) {
