@@ -118,4 +118,4 @@ const tooLarge = (): Failure =>
   new Failure("RESULT_TOO_LARGE", "the result is too large for one answer; read it with a cursor", { subject: "max_result_bytes" })
 
 const spoolsTooMuch = (): Failure =>
-  new Failure("CURSOR_SPOOL_LIMIT", "the rows of open cursors are too many to keep; read or close them first", { subject: "max_result_bytes" })
+  new Failure("CURSOR_SPOOL_LIMIT", "open cursors have too many rows to keep; read or close them first", { subject: "max_result_bytes" })

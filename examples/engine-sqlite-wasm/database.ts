@@ -3,7 +3,9 @@
 // The database is a file in SQLite's memory VFS, so that its bytes can be looked at: a commit changed the database if
 // the file's change counter moved, and an export is a copy.
 import { create } from "@bufbuild/protobuf"
-import { type Column, ColumnSchema, type ExecRequest, type ExecResponse, ExecResponseSchema, type RowBatch, RowMode } from "./gen/engine_pb.ts"
+import {
+  type Column, ColumnSchema, type ExecRequest, type ExecResponse, ExecResponseSchema, type RowBatch, RowMode,
+} from "./gen/engine_pb.ts"
 import { Cursor } from "./cursor.ts"
 import { Failure } from "./failures.ts"
 import { ask, bind, prepare, sqliteFailure, utf8 } from "./statement.ts"
@@ -153,19 +155,20 @@ export class Database {
   /** A write whose rows turn out to be too many has no effect; SQLite alone would keep it. */
   #undoneIfRefused<T>(cursor: Cursor, work: () => T): T {
     const wasInTransaction = this.inTransaction
-    this.#ask("savepoint lix_engine_statement")
+    let ran = false
+    this.#ask(`savepoint ${GUARD}`)
     try {
       const result = work()
-      this.#ask("release lix_engine_statement")
+      ran = true
+      this.#ask(`release ${GUARD}`)
       return result
     } catch (thrown) {
-      cursor.close() // a statement that still runs keeps its savepoint
-      if (this.inTransaction) {
-        // What OR FAIL leaves stays.
-        const stays = thrown instanceof Failure && thrown.details.sqlite !== undefined && this.#watcher.totalChanges > 0n
-        const undo = wasInTransaction ? ["rollback to lix_engine_statement", "release lix_engine_statement"] : ["rollback"]
-        for (const sql of stays ? ["release lix_engine_statement"] : undo) this.#ask(sql)
-      }
+      cursor.close() // a statement that still runs holds the savepoint
+      const bySqlite = thrown instanceof Failure && thrown.details.sqlite !== undefined
+      if (!this.inTransaction) throw thrown // SQLite has rolled back all of it
+      // What OR FAIL leaves stays, if it can be committed.
+      if (!ran && bySqlite && this.#watcher.totalChanges > 0n && this.#succeeds(`release ${GUARD}`)) throw thrown
+      for (const sql of wasInTransaction ? [`rollback to ${GUARD}`, `release ${GUARD}`] : ["rollback"]) this.#ask(sql)
       throw thrown
     }
   }
@@ -231,6 +234,15 @@ export class Database {
     return ask(this.#sqlite3, this.#connection, sql)
   }
 
+  #succeeds(sql: string): boolean {
+    try {
+      this.#ask(sql)
+      return true
+    } catch {
+      return false
+    }
+  }
+
   // ---- the bytes
 
   /** The database file where it lies: valid until the next call of SQLite. Committed pages only. */
@@ -286,6 +298,7 @@ const open = (sqlite3: Sqlite3): Connection => {
   }
 }
 
+const GUARD = "lix_engine_statement"
 const CHANGE_COUNTER = 24
 const NEVER_IN_A_BLANK_PAGE = [40, 48, 60, 68] // schema cookie, default cache size, user version, application id
 

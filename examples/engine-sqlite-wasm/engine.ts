@@ -111,6 +111,13 @@ export class Session {
     this.#event({ case: "closed", value: create(ClosedEventSchema, { reason: reason.toError() }) })
   }
 
+  /** Frees what the session holds. Nothing may follow. */
+  dispose(): void {
+    this.#queue.length = 0
+    this.#database?.close()
+    this.#database = undefined
+  }
+
   // ---- what arrives
 
   #accept({ id, frame, attachments, fault }: Incoming): void {

@@ -32,7 +32,13 @@ export const prepare = (sqlite3: Sqlite3, connection: Connection, sql: Uint8Arra
 }
 
 /** Gives every parameter its value. Everything has its place, or nothing is bound. */
-export const bind = (sqlite3: Sqlite3, connection: Connection, statement: Statement, request: ExecRequest, attachments: Uint8Array[]): void => {
+export const bind = (
+  sqlite3: Sqlite3,
+  connection: Connection,
+  statement: Statement,
+  request: ExecRequest,
+  attachments: Uint8Array[],
+): void => {
   const { capi } = sqlite3
   const count = capi.sqlite3_bind_parameter_count(statement)
   const nameOf = (number: number) => capi.sqlite3_bind_parameter_name(statement, number) || String(number)

@@ -22,33 +22,40 @@ export const serve = (sqlite3: Sqlite3, input: Readable, output: Writable): Prom
       setImmediate(() => {
         turnIsComing = false
         if (session.busy) session.step()
-        if (session.failed) finish(1)
+        if (session.failed) stopReading(1)
         if (session.busy) schedule()
-        else if (status !== undefined) output.end(() => resolve(status!))
+        else if (status !== undefined && !turnIsComing) leave(status)
       })
     }
-    const finish = (with_: number, reason?: Failure) => {
+    const stopReading = (leaveWith: number, reason?: Failure) => {
       if (status !== undefined) return
-      status = with_
+      status = leaveWith
       input.removeAllListeners("data").resume()
       if (reason !== undefined) session.end(reason)
       schedule()
+    }
+    const leave = (withStatus: number) => {
+      session.dispose() // rolls an open transaction back
+      output.end(() => resolve(withStatus))
     }
     const reader = readMessages((message) => session.receive(message))
     reader.next()
 
     session.start(sqlite3)
     output.write(PREAMBLE)
-    output.on("error", () => resolve(1)) // nobody listens any more
-    input.on("error", () => finish(1))
+    output.on("error", () => {
+      session.dispose() // nobody listens any more
+      resolve(1)
+    })
+    input.on("error", () => stopReading(1))
     input.on("data", (chunk: Uint8Array) => {
       const { value, done } = reader.next(chunk)
-      if (done) finish(1, value)
+      if (done) stopReading(1, value)
       else schedule()
     })
     input.on("end", () => {
       const { value } = reader.next(undefined)
-      finish(value === undefined ? 0 : 1, value as Failure | undefined)
+      stopReading(value === undefined ? 0 : 1, value as Failure | undefined)
     })
   })
 
