@@ -212,6 +212,44 @@ mod tests {
         assert!(missing.is_empty(), "no example shows {}", missing.join(", "));
     }
 
+    /// Every link of the manual to a file of this repository has a file, and a place in it, at its end.
+    #[test]
+    fn links_lead_somewhere() {
+        let manual = root().join("docs/protocol");
+        for folder in [manual.clone(), manual.join("messages")] {
+            for entry in std::fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.extension().is_none_or(|extension| extension != "md") {
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                for (_, rest) in text.match_indices("](").map(|(at, _)| text.split_at(at + 2)) {
+                    let target = rest.split(')').next().unwrap();
+                    let (file, place) = target.split_once('#').unwrap_or((target, ""));
+                    if file.contains("://") {
+                        continue;
+                    }
+                    let file = if file.is_empty() { path.clone() } else { folder.join(file) };
+                    let shown = format!("{}: {target}", path.display());
+                    assert!(file.exists(), "{shown}");
+                    if !place.is_empty() {
+                        let text = std::fs::read_to_string(file).unwrap();
+                        let target = format!("<a id=\"{place}\">");
+                        let is_heading = |line: &str| line.starts_with('#') && slug(line) == place;
+                        assert!(text.contains(&target) || text.lines().any(is_heading), "{shown}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// The name that a heading has as the target of links.
+    fn slug(heading: &str) -> String {
+        let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
+        let text = heading.trim_start_matches('#').trim().to_lowercase();
+        text.chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
+    }
+
     #[test]
     fn hex_is_read_with_and_without_spaces() {
         assert_eq!(from_hex("00 ffA0"), Some(vec![0, 255, 160]));
