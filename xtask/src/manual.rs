@@ -153,7 +153,6 @@ const ANCHORS: &str = "docs/protocol/anchors.md";
 
 #[cfg(test)]
 mod tests {
-    use prost_reflect::prost::Message as _;
 
     use super::*;
 
