@@ -11,7 +11,8 @@ use crate::{examples, npm, setup};
 pub(crate) fn check() -> Result<()> {
     step("conformance from an empty folder", "cargo xtask conformance --from-empty-folder", || {
         let runner = install()?;
-        cargo().args(["build", "--bin", "lix-engine"]).run()?;
+        // As the other steps build it, so that nothing is compiled twice.
+        cargo().args(["build", "--workspace", "--bins"]).run()?;
         examples::python_environment()?;
         let readme = std::fs::read_to_string(root().join(README))?;
         let shown = commands(&readme)?;
