@@ -10,8 +10,9 @@ import { asBytes, decodeBatch } from "./values.js"
  * @param {Uint8Array[]} attachments  image and plugins are added to it
  */
 export function initRequest(options, attachments) {
-  const { path, events = [], lix, plugins = {} } = options
+  const { path, events = [], lix, plugins = {}, storage = "file", waitMs } = options
   const kinds = Array.isArray(events) ? events : Object.keys(events)
+  const keyValues = Object.entries(typeof lix === "object" ? lix : {})
   return {
     hostName: "lix-host-javascript-example",
     hostVersion: "1.0.0",
@@ -20,15 +21,16 @@ export function initRequest(options, attachments) {
       kinds: kinds.map((kind) => choice("EventKind", "events", kind)),
       commitDetail: choice("CommitDetail", "commitDetail", options.commitDetail),
     },
-    storage: path === undefined ? undefined : { kind: choice("StorageKind", "storage", options.storage ?? "file"), path, waitMs: options.waitMs },
+    storage: path === undefined ? undefined : { kind: choice("StorageKind", "storage", storage), path, waitMs },
     openMode: choice("OpenMode", "mode", options.mode),
     durability: choice("Durability", "durability", options.durability),
     autosave: options.autosave,
     seed: options.image && { case: "imageAttachment", value: attach(options.image, "image", attachments) },
-    lix: lix ? { keyValues: Object.entries(lix === true ? {} : lix).map(([key, value]) => ({ key, valueJson: JSON.stringify(value) })) } : undefined,
-    plugins: Object.entries(plugins).map(([key, source]) => ({
-      key, format: 1, code: { case: "codeAttachment", value: attach(new TextEncoder().encode(source), "plugins", attachments) },
-    })),
+    lix: lix ? { keyValues: keyValues.map(([key, value]) => ({ key, valueJson: JSON.stringify(value) })) } : undefined,
+    plugins: Object.entries(plugins).map(([key, source]) => {
+      const code = attach(new TextEncoder().encode(source), "plugins", attachments)
+      return { key, format: choice("PluginFormat", "plugins", "esm"), code: { case: "codeAttachment", value: code } }
+    }),
   }
 }
 

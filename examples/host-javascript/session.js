@@ -186,14 +186,15 @@ export class Session {
   #settle(call, body, sizes, attachments) {
     if (body.case !== "response") return call.reject(malformed(`the answer to ${call.name} is not a response`))
     if (sizes.length !== attachments.length || sizes.some((size, index) => BigInt(attachments[index].length) !== size)) {
-      return call.reject(new LixError("PROTOCOL", "ATTACHMENT_MISMATCH", `the attachments of the answer to ${call.name} are not the announced ones`))
+      const message = `the attachments of the answer to ${call.name} are not the announced ones`
+      return call.reject(new LixError("PROTOCOL", "ATTACHMENT_MISMATCH", message))
     }
     const { state, outcome } = body.value
     if (state) this.state = state
     if (outcome.case === "error") return call.reject(fromEngine(outcome.value, call.sql))
     if (outcome.case !== call.name) return call.reject(malformed(`${call.name} was answered with ${outcome.case ?? "nothing"}`))
-    // In time for the calls that wait for it.
-    if (call.name === "init" && outcome.value.limits) this.limits = outcome.value.limits
+    // In time for the calls that wait for it. A limit of 0 is none: with it nothing would ever be sent.
+    for (const limit of call.name === "init" ? LIMITS : []) this.limits[limit] = outcome.value.limits?.[limit] || this.limits[limit]
     call.resolve({ value: outcome.value, attachments })
   }
 
@@ -253,6 +254,7 @@ function deferred() {
   return parts
 }
 
+const LIMITS = /** @type {const} */ (["maxInflight", "maxFrameBytes"])
 const MAX_ID = 2 ** 32 - 1
 /** How long an engine that is given up has to leave by itself. */
 const ABORT_MS = 500
