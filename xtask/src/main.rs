@@ -14,7 +14,9 @@ mod crash;
 mod demo;
 mod examples;
 mod glue;
+mod installed;
 mod manual;
+mod mutants;
 mod npm;
 mod properties;
 mod run;
@@ -47,6 +49,10 @@ usage: cargo xtask COMMAND
   build-ts                    the npm package in bindings/ts, ready to pack
   sizes [--check|--bless]     size of what a page loads, against the committed budget
   conformance [--impl NAME…]  the conformance suite on all, or the named, implementations
+  conformance --from-empty-folder
+                              the suite as others get it: installed, as npm package, Action and container file
+  mutants [NAME…]             mistakes in the engine, each caught by the conformance cases that name it; --check only
+                              looks whether they still fit, --write-table writes conformance/mutants/README.md
   packaging                   the packed npm package in Vite, webpack, a plain page and Node
   examples                    the programs that README.md and docs/persistence.md show
   fuzz-smoke                  a bounded run of every fuzz target
@@ -83,9 +89,11 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["sizes"] => sizes::sizes(sizes::Mode::Print),
         ["sizes", "--check"] => sizes::sizes(sizes::Mode::Check),
         ["sizes", "--bless"] => sizes::sizes(sizes::Mode::Bless),
+        ["conformance", "--from-empty-folder"] => installed::check(),
         ["conformance", rest @ ..] => conformance::run(&conformance::implementations(rest)?),
         ["packaging"] => npm::packaging(),
         ["examples"] => examples::examples(),
+        ["mutants", rest @ ..] => mutants::mutants(rest),
         ["crash", rest @ ..] => crash::crash(rest),
         ["properties", rest @ ..] => properties::properties(rest),
         ["fuzz-smoke"] => test::fuzz_smoke(),
