@@ -106,7 +106,7 @@ class ColumnBuilder {
   finish(): ColumnData {
     const { int, len, mixed } = this.#widths
     return create(ColumnDataSchema, {
-      uniform: mixed ? 0 : (this.#classes.content[0] ?? 0),
+      uniform: mixed ? 0 : (this.#classes.bytes[0] ?? 0),
       classes: mixed ? this.#classes.content : NOTHING,
       intWidth: int,
       ints: narrow(this.#ints.content, 8, int),
