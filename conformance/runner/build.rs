@@ -33,7 +33,7 @@ fn pack(to: &Path) -> Result<(), Box<dyn Error>> {
     for file in &files {
         println!("cargo::rerun-if-changed={}", file.display());
     }
-    for dir in ["../cases", "../host-cases", "../fixtures", "../v1", "../requirements"] {
+    for dir in ["../cases", "../host-cases", "../fixtures", "../v1", "../requirements", "../slt"] {
         println!("cargo::rerun-if-changed={dir}");
         collect(Path::new(dir), &mut files)?;
     }

@@ -25,6 +25,7 @@ pub mod request;
 pub mod requirements;
 pub mod run;
 pub mod session;
+pub mod slt;
 pub mod store;
 pub mod suite;
 pub mod trace;

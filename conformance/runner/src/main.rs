@@ -15,6 +15,7 @@ use lix_engine_conformance::implementation::{self, Config, Mode};
 use lix_engine_conformance::known::KnownFailures;
 use lix_engine_conformance::requirements::{self, RequiredSet};
 use lix_engine_conformance::run::{self, Finished, Options, Refused};
+use lix_engine_conformance::slt;
 use lix_engine_conformance::suite::{self, Suite};
 use lix_engine_conformance::trace::{Recorder, TraceFile};
 use lix_engine_conformance::transport::{self, Listener};
@@ -36,6 +37,8 @@ conformance fmt [--check]                            format the case files
 conformance proxy --impl ENGINE [--listen HOST:PORT] [--sessions N] [--trace FILE]
                                                      stand between any host and an engine, and say who breaks what
 conformance replay TRACE --impl ENGINE [PATTERN…]    send the frames of a trace (run --trace) again, compare the answers
+conformance slt --impl ENGINE [FILE…] [--label NAME] [--timeout-ms N] [--junit FILE]
+                                                     run SQL test files (sqllogictest) over the protocol; without a FILE ours
 conformance relay HOST:PORT                          standard input and output to a port: an engine to start, for hosts
 
 IMPL is a file impl.json, or 'stdio:COMMAND ARGS', tcp://HOST:PORT, ws://HOST:PORT/PATH,
@@ -88,6 +91,7 @@ struct Args {
     html: Option<PathBuf>,
     engine: Option<String>,
     listen: Option<String>,
+    labels: Vec<String>,
     sessions: Option<u64>,
     form: Form,
     list: bool,
@@ -126,6 +130,7 @@ fn try_main() -> Result<u8, String> {
     let mut args = parse(words)?;
     match command.as_str() {
         "relay" => return relay(&args),
+        "slt" => return run_slt(&args),
         "proxy" => return proxy(&args),
         "replay" => return replay(&args),
         "merge" => return merge(&args),
@@ -169,14 +174,7 @@ fn try_main() -> Result<u8, String> {
         eprintln!("{} cases", selected.len());
         return Ok(if selected.is_empty() { NOTHING } else { 0 });
     }
-    let spec =
-        args.implementation.clone().ok_or_else(|| "--impl is missing; see --help".to_owned())?;
-    let mut config = implementation::resolve(&spec)?;
-    config.start_timeout = args.start_timeout.unwrap_or(config.start_timeout);
-    config.name = args.name.clone().unwrap_or(config.name);
-    if let Some(folder) = &args.serve {
-        config.serve(folder)?;
-    }
+    let config = configured(&args)?;
     if args.engine.is_some() && config.mode != Mode::Host {
         return Err("--engine makes a pair: --impl then names the host (host-stdio:…)".to_owned());
     }
@@ -185,6 +183,18 @@ fn try_main() -> Result<u8, String> {
     });
     let hosts = host::case::load_all(&suite)?;
     execute(&config, &suite, &args, &all, &hosts)
+}
+
+/// What --impl names, as the other options have it.
+fn configured(args: &Args) -> Result<Config, String> {
+    let spec = args.implementation.as_deref().ok_or("--impl is missing; see --help")?;
+    let mut config = implementation::resolve(spec)?;
+    config.start_timeout = args.start_timeout.unwrap_or(config.start_timeout);
+    config.name = args.name.clone().unwrap_or(config.name);
+    if let Some(folder) = &args.serve {
+        config.serve(folder)?;
+    }
+    Ok(config)
 }
 
 fn execute(
@@ -563,6 +573,48 @@ fn proxy(args: &Args) -> Result<u8, String> {
     Ok(u8::from(broken))
 }
 
+/// SQL test files, over the protocol.
+fn run_slt(args: &Args) -> Result<u8, String> {
+    let config = configured(args)?;
+    if config.mode == Mode::Host {
+        return Err("SQL test files are run on an engine".to_owned());
+    }
+    let named: Vec<PathBuf> = match &args.words[..] {
+        [] => vec![suite(args)?.slt()],
+        words => words.iter().map(PathBuf::from).collect(),
+    };
+    let scripts =
+        slt::files(&named).and_then(|files| slt::read(&files, &args.labels, args.options.timeout));
+    let ran = scripts.and_then(|scripts| {
+        slt::run(&config, &scripts, args.options.timeout, |outcome| print!("{}", outcome.human()))
+    });
+    let (facts, outcomes) = match ran {
+        Ok(ran) => ran,
+        Err(slt::Refused::Files(faults)) => return Err(faults.join("\n")),
+        Err(slt::Refused::NotStarted(why)) => {
+            eprintln!("conformance: {why}");
+            return Ok(NOT_STARTED);
+        }
+    };
+    save(args.junit.as_deref(), slt::junit(&outcomes))?;
+    let sum = |count: &dyn Fn(&slt::Outcome) -> usize| outcomes.iter().map(count).sum::<usize>();
+    let failed = sum(&|outcome| outcome.failures.len());
+    let passed = sum(&|outcome| outcome.passed);
+    println!(
+        "\n{}: {} files on SQLite {}, {} records not run",
+        config.name,
+        outcomes.len(),
+        facts.sqlite_version,
+        sum(&|outcome| outcome.not_run)
+    );
+    println!("{passed} passed, {failed} failed, {} skipped", sum(&|outcome| outcome.skipped));
+    Ok(match (failed, passed) {
+        (0, 0) => NOTHING,
+        (0, _) => 0,
+        _ => 1,
+    })
+}
+
 /// Standard input and output to an address and back: how a host that starts its engine as a process reaches the runner.
 fn relay(args: &Args) -> Result<u8, String> {
     let [address] = &args.words[..] else {
@@ -687,6 +739,7 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Args, String> {
             "--engine" => args.engine = Some(value()?),
             "--listen" => args.listen = Some(value()?),
             "--sessions" => args.sessions = Some(number(&value()?)?),
+            "--label" => args.labels.push(value()?),
             "--impl" => args.implementation = Some(value()?),
             "--profile" => args.profiles.extend(value()?.split(',').map(str::to_owned)),
             "--run" => args.options.run.push(pattern(&value()?)),

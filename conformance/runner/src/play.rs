@@ -1415,7 +1415,7 @@ fn no_option(tried: Vec<Vec<Difference>>) -> Option<Difference> {
     })
 }
 
-fn describe(stop: &Stop, session: &mut Session) -> String {
+pub(crate) fn describe(stop: &Stop, session: &mut Session) -> String {
     match stop {
         Stop::Timeout(what) => format!("no answer in time: the runner waits for {what}"),
         Stop::Garbage(what) => what.clone(),

@@ -47,6 +47,15 @@ impl Suite {
         }
     }
 
+    /// The folder of the SQL test files.
+    pub fn slt(&self) -> PathBuf {
+        let own = self.cases.with_file_name("slt");
+        match self.is_a_folder() && own.is_dir() {
+            true => own,
+            false => Path::new(EMBEDDED).join("conformance/slt"),
+        }
+    }
+
     /// `conformance/v1/NAME`; the program's own copy if the folder has none.
     pub fn schema_file(&self, name: &str) -> Result<String, String> {
         self.file(&Path::new("v1").join(name))
