@@ -5,6 +5,7 @@ writes and what it counts, `changes()` how much, and a second connection's `PRAG
 changed the database. The database lies in SQLite's memory VFS, so that there can be a second connection.
 """
 import collections
+import contextlib
 import itertools
 import sqlite3
 import struct
@@ -117,7 +118,7 @@ class Database:
         before, was_in_transaction = self._connection.total_changes, self.in_transaction
         last_rowid = self._ask("select last_insert_rowid()") if plan.inserts else None
         # A write whose rows turn out to be too many has no effect.
-        guarded = plan.counts and plan.has_rows
+        guarded, ran = plan.counts and plan.has_rows, False
         if guarded:
             self._connection.execute("savepoint lix_engine_statement")
         try:
@@ -130,13 +131,13 @@ class Database:
                 raise Failure("LIMIT_EXCEEDED", f"{MAX_OPEN_CURSORS} cursors are open already", "max_open_cursors")
             if plan.writes:
                 changed, rowid = self._connection.execute("select changes(), last_insert_rowid()").fetchone()
+            ran = True
             if guarded:
                 self._connection.execute("release lix_engine_statement")
-        except BaseException:
+        except BaseException as error:
             if guarded and self.in_transaction:
-                for undo in ("rollback to lix_engine_statement", "release lix_engine_statement") \
-                        if was_in_transaction else ("rollback",):
-                    self._connection.execute(undo)
+                partly = not ran and isinstance(error, sqlite3.Error) and self._connection.total_changes > before
+                self._undo(was_in_transaction, partly)
             raise
         if plan.writes:
             if plan.counts:
@@ -150,6 +151,16 @@ class Database:
             result.cursor = self._cursor_ids
             self._cursors[result.cursor] = rows
         return result
+
+    def _undo(self, was_in_transaction, partly):
+        """Takes a guarded statement back, but for what OR FAIL leaves, if that can be committed."""
+        if partly:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("release lix_engine_statement")
+                return
+        for undo in ("rollback to lix_engine_statement", "release lix_engine_statement") \
+                if was_in_transaction else ("rollback",):
+            self._connection.execute(undo)
 
     def _in_module_form(self, statement, values):
         """By name where every parameter has one of its own: newer modules want that."""
