@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::run::{Cmd, cargo, cmd, note, say, step, target_dir};
+use crate::run::{Cmd, build_programs, cmd, note, say, step, target_dir};
 use crate::{examples, npm, setup};
 
 /// What the suite is run on.
@@ -109,8 +109,7 @@ fn named(name: &str) -> Result<&'static Implementation> {
 
 pub(crate) fn run(implementations: &[&Implementation]) -> Result<()> {
     step("conformance build", "cargo xtask conformance", || {
-        // The whole workspace, as `cargo test` builds it, so that nothing is compiled twice.
-        cargo().args(["build", "--workspace", "--bins"]).run()?;
+        build_programs()?;
         runner().args(["fmt", "--check"]).run()?;
         runner().arg("coverage").run()?;
         runner().arg("requirements").run()

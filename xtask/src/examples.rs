@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::run::{cargo, cmd, root, step, target_dir};
+use crate::run::{build_programs, cmd, root, step, target_dir};
 use crate::{npm, setup};
 
 /// Hosts in Python that know nothing but the contract, and what `docs/persistence.md` promises.
 pub(crate) fn examples() -> Result<()> {
     npm::built()?;
     step("examples", "cargo xtask examples", || {
-        cargo().args(["build", "--workspace", "--bins"]).run()?;
+        build_programs()?;
         let packages = target_dir().join("python");
         setup::python_package(PROTOBUF, &packages)?;
         let python = |file| cmd("python3").arg(file).env("PYTHONPATH", &packages).read();

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::run::{cargo, cmd, note, root, step, target_dir};
+use crate::run::{build_programs, cargo, cmd, note, root, step, target_dir};
 use crate::{examples, npm, setup};
 
 pub(crate) fn check() -> Result<()> {
     step("conformance from an empty folder", "cargo xtask conformance --from-empty-folder", || {
         let runner = install()?;
         // As the other steps build it, so that nothing is compiled twice.
-        cargo().args(["build", "--workspace", "--bins"]).run()?;
+        build_programs()?;
         examples::python_environment()?;
         let readme = std::fs::read_to_string(root().join(README))?;
         let shown = commands(&readme)?;

@@ -176,6 +176,12 @@ pub(crate) fn report_failure(error: &anyhow::Error) {
     }
 }
 
+/// Our programs below target/debug, made as `cargo test` makes them, so that nothing is compiled twice.
+pub(crate) fn build_programs() -> Result<()> {
+    let fakes = ["--features", "lix-engine-conformance/fakes"];
+    cargo().args(["build", "--workspace", "--bins"]).args(fakes).run()
+}
+
 /// A line of ours between the output of others. Everything of ours goes to stderr, like cargo's.
 pub(crate) fn say(line: &str) {
     let _ = std::io::stdout().flush();

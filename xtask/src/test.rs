@@ -8,11 +8,11 @@ use crate::codegen::{self, Mode};
 use crate::conformance;
 use crate::demo::{self, Options};
 use crate::run::{Took, bold, cargo, cmd, green, red, say, step};
-use crate::{crash, examples, npm, properties, setup, sizes, tidy, wasm};
+use crate::{crash, examples, installed, mutants, npm, properties, setup, sizes, tidy, wasm};
 
 type Part = (&'static str, fn() -> Result<()>);
 
-const PARTS: [Part; 19] = [
+const PARTS: [Part; 21] = [
     ("setup", setup::all),
     ("proto", codegen::proto),
     ("codegen --check", || codegen::all(Mode::Check)),
@@ -25,6 +25,8 @@ const PARTS: [Part; 19] = [
     ("npm tests", npm::tests),
     ("browser tests", npm::browser_tests),
     ("conformance", || conformance::run(&conformance::implementations(&[])?)),
+    ("from an empty folder", installed::check),
+    ("mutants", || mutants::mutants(&[])),
     ("examples", examples::examples),
     ("packaging", npm::packaging),
     ("demo --check", || demo::demo(Options::parse(&["--check"])?)),
@@ -90,10 +92,10 @@ fn print_summary(done: &[(&str, Duration)], total: Duration, passed: bool) {
     for (index, (name, took)) in done.iter().enumerate() {
         let last_failed = !passed && index + 1 == done.len();
         let mark = if last_failed { red("✗") } else { green("✓") };
-        say(&format!("  {mark} {name:<18} {:>12}", Took(*took).to_string()));
+        say(&format!("  {mark} {name:<21} {:>12}", Took(*took).to_string()));
     }
     for (name, _) in &PARTS[done.len()..] {
-        say(&format!("  · {name:<18} {:>12}", "not run"));
+        say(&format!("  · {name:<21} {:>12}", "not run"));
     }
-    say(&format!("    {:<18} {:>12}", "total", Took(total).to_string()));
+    say(&format!("    {:<21} {:>12}", "total", Took(total).to_string()));
 }

@@ -3,11 +3,13 @@
 use anyhow::{Result, ensure};
 
 use crate::run::{cargo, cmd, note, root, step};
-use crate::{setup, wasm};
+use crate::{mutants, setup, wasm};
 
 pub(crate) fn tidy() -> Result<()> {
     step("tidy", "cargo xtask tidy", || {
         forbidden_words()?;
+        // Told here, a mutant that no longer fits costs nothing.
+        mutants::check()?;
         setup::rust()?;
         cargo().args(["fmt", "--all", "--check"]).run()?;
         cargo().args(["clippy", "--workspace", "--all-targets", "--"]).args(DENY).run()?;
