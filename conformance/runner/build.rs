@@ -25,6 +25,7 @@ fn pack(to: &Path) -> Result<(), Box<dyn Error>> {
     let mut files: Vec<PathBuf> = [
         "../../docs/protocol/anchors.md",
         "../../docs/sql-rules.md",
+        "../../docs/persistence.md",
         "../../docs/plugins.md",
         "../host-adapters.md",
     ]

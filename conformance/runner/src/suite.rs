@@ -78,10 +78,11 @@ impl Suite {
     }
 }
 
-/// The pages that have tables of rules: of the protocol, of a lix, of plugins, of host libraries.
-pub const INDEXES: [&str; 4] = [
+/// The pages that have tables of rules: of the protocol, of a lix, of storage, of plugins, of host libraries.
+pub const INDEXES: [&str; 5] = [
     "docs/protocol/anchors.md",
     "docs/sql-rules.md",
+    "docs/persistence.md",
     "docs/plugins.md",
     "conformance/host-adapters.md",
 ];
