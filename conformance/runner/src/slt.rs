@@ -821,11 +821,13 @@ fn call(
     let token = session.send(request, Vec::new(), None).map_err(ours)?;
     let answers = session.wait(token, Instant::now() + timeout);
     session.take_events();
-    let breaches = std::mem::take(&mut session.breaches);
+    let mut breaches = std::mem::take(&mut session.breaches);
     let answer = match answers {
         Ok(answers) => answers.into_iter().next_back().expect("an answer came"),
         Err(stop) => {
             let mut text = play::describe(&stop, session);
+            // Bytes that are no message are a breach and the end at once; once is enough.
+            breaches.retain(|breach| *breach != text);
             let stderr = session.link.stderr();
             if !stderr.trim().is_empty() {
                 let _ = write!(text, "\nstderr: {}", stderr.trim());
