@@ -383,7 +383,7 @@ export declare type SessionState = Message<"lix.engine.v1.SessionState"> & {
    * undone by ROLLBACK TO), an engine counts or does not, as SQLite tells it. A transaction that only took locks is
    * none that wrote, even if SQLite makes the first page of an empty database for it.
    * [tx.commit-seq-not] It does not grow with an inner RELEASE, ROLLBACK, ROLLBACK TO, a read, a transaction that
-   * wrote nothing, or a write to temporary tables only.
+   * wrote nothing, or a write to temporary tables or attached databases only.
    *
    * @generated from field: uint64 commit_seq = 2;
    */
@@ -1219,7 +1219,8 @@ export declare type InitRequest = Message<"lix.engine.v1.InitRequest"> & {
    * The content the database starts with. Absent: what the storage holds, or an empty database.
    *
    * [init.seed] The database then holds exactly the image's content: schema, rows, user_version, application_id and
-   * text encoding. What SQLite counts for itself (schema_version, the change counter) need not be kept.
+   * text encoding (UTF-16 where SQLite has it, see [sql.features]). What SQLite counts for itself (schema_version, the
+   * change counter) need not be kept.
    * [init.seed-longer] Bytes behind the last page that the image's header counts are ignored.
    * [init.seed-invalid] Bytes that are not a SQLite database make init fail with CORRUPT/IMAGE_INVALID before
    * anything is touched. An engine checks at least the header, the length that it implies, and that the schema can be
@@ -1915,7 +1916,8 @@ export declare const ResumeResponseSchema: GenMessage<ResumeResponse>;
 /**
  * Stop another request.
  *
- * [cancel.at-once] It is answered at once, ahead of the queue, whatever runs, also while init runs or waits.
+ * [cancel.at-once] It is answered when it is read, ahead of the queue, also while init runs or waits. An engine that
+ * cannot read while a statement runs (a single thread, say) reads what has arrived before it starts the next one.
  * [cancel.lifecycle] Otherwise it is refused like any request: in new when no init waits (NOT_INITIALIZED), and once a
  * close has arrived (CLOSING, CLOSED), which therefore cannot be taken back.
  *
@@ -2043,8 +2045,9 @@ export declare type EngineError = Message<"lix.engine.v1.EngineError"> & {
 
   /**
    * [error.sql-offset] Where in the request's own SQL text the problem is, in bytes of UTF-8 from 0, if SQLite says
-   * so (it does for most failures to prepare), and for SQL_MULTIPLE and NUL. Otherwise absent. Hosts whose strings
-   * are UTF-16 convert it before they show it. [error.sql-offset-present] An engine whose way to SQLite does not tell
+   * so while it prepares the statement (it does for most such failures), and for SQL_MULTIPLE and NUL. Otherwise
+   * absent: what SQLite says while a statement runs may be a place in SQL of its own. Hosts whose strings are UTF-16
+   * convert it before they show it. [error.sql-offset-present] An engine whose way to SQLite does not tell
    * (sqlite3_error_offset) leaves out SQLite's; all others SHOULD send it.
    *
    * @generated from field: optional uint32 sql_offset = 6;
