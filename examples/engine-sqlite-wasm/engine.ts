@@ -78,22 +78,11 @@ export class Session {
     const waiting = this.#queue.shift()
     if (waiting === undefined) return
     if ("over" in waiting) return this.fail(waiting.over)
-    let outcome: Outcome
-    let attachments: Uint8Array<ArrayBuffer>[] = []
     try {
-      ;[outcome, attachments = []] = this.#call(waiting.id, waiting.call, waiting.scope, waiting.attachments)
+      this.#answer(waiting.id, waiting.call, waiting.scope, waiting.attachments)
     } catch (thrown) {
-      const failure = fromException(thrown)
-      if (failure.reason === "ENGINE_DEFECT") return this.fail(failure)
-      outcome = { case: "error", value: failure.toError() }
+      this.fail(fromException(thrown))
     }
-    this.#state = create(SessionStateSchema, {
-      inTransaction: this.#database?.inTransaction ?? false,
-      commitSeq: BigInt(this.#database?.commitSeq ?? this.#state.commitSeq),
-    })
-    if (outcome.case === "close") this.#life = "closed"
-    this.#unanswered.delete(waiting.id)
-    this.#respond(waiting.id, outcome, attachments)
   }
 
   /** The session is over once everything that came before has run. */
@@ -114,7 +103,11 @@ export class Session {
   /** Frees what the session holds. Nothing may follow. */
   dispose(): void {
     this.#queue.length = 0
-    this.#database?.close()
+    try {
+      this.#database?.close()
+    } catch {
+      // After a defect SQLite may be beyond that.
+    }
     this.#database = undefined
   }
 
@@ -135,8 +128,8 @@ export class Session {
 
     const request = body?.value
     const call: Call = request?.call ?? { case: undefined }
-    const initComesFirst = [...this.#unanswered.values()].includes("init")
-    if (call.case === "cancel" && (this.#life === "ready" || initComesFirst)) {
+    const initComesFirst = () => [...this.#unanswered.values()].includes("init")
+    if (call.case === "cancel" && (this.#life === "ready" || initComesFirst())) {
       const outcome = this.#cancel(call.value.target)
       return this.#respond(id, { case: "cancel", value: create(CancelResponseSchema, { outcome }) })
     }
@@ -158,6 +151,26 @@ export class Session {
   }
 
   // ---- what runs
+
+  /** Throws only what is a defect. */
+  #answer(id: number, call: Call, scope: number, received: Uint8Array[]): void {
+    let outcome: Outcome
+    let attachments: Uint8Array<ArrayBuffer>[] = []
+    try {
+      ;[outcome, attachments = []] = this.#call(id, call, scope, received)
+    } catch (thrown) {
+      const failure = fromException(thrown)
+      if (failure.reason === "ENGINE_DEFECT") throw failure
+      outcome = { case: "error", value: failure.toError() }
+    }
+    this.#state = create(SessionStateSchema, {
+      inTransaction: this.#database?.inTransaction ?? false,
+      commitSeq: BigInt(this.#database?.commitSeq ?? this.#state.commitSeq),
+    })
+    if (outcome.case === "close") this.#life = "closed"
+    this.#respond(id, outcome, attachments)
+    this.#unanswered.delete(id)
+  }
 
   #call(id: number, call: Call, scope: number, attachments: Uint8Array[]): [Outcome, Uint8Array<ArrayBuffer>[]?] {
     if (call.case === "close") {
