@@ -67,7 +67,6 @@ fn what_is_not_the_protocol_is_quoted() {
         (b"LIXE\r\n\x02\x00", "major version 2"),
         (b"LIXE\n\x01\x00\x00", "LIXE\\n"),
         (b"LIX", "LIX"),
-        (b"", "starts with \"\""),
     ] {
         let mut engine = Engine::stdio();
         engine.send(sent);
@@ -83,6 +82,13 @@ fn what_is_not_the_protocol_is_quoted() {
         assert_eq!(end.status.code(), Some(1));
         assert!(end.stderr.contains("lix-engine: "), "{}", end.stderr);
     }
+}
+
+#[test]
+fn nothing_at_all_is_no_fault() {
+    let (output, end) = Engine::stdio().finish();
+    assert_eq!(output, PREAMBLE);
+    assert!(end.status.success() && end.stderr.is_empty());
 }
 
 #[test]
