@@ -120,6 +120,7 @@ impl Engine {
                 raw(&[200, 0, 0, 0, 8, 1]);
                 std::process::exit(0);
             }
+            "half-a-frame-and-no-more" => return raw(&[200, 0, 0, 0, 8, 1]),
             "request" => self.write(json!({ "id": id, "request": { "export": {} } })),
             "other-id" => return self.respond(id + 100, rows(&[1])),
             "no-state" => return self.write(json!({ "id": id, "response": rows(&[1]) })),

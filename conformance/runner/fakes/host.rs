@@ -30,6 +30,12 @@ fn main() {
         let command: Json = serde_json::from_str(&line).expect("the runner writes JSON");
         host.command(&command);
     }
+    // Its standard input has ended, and so should it; the runner ends it.
+    if host.is("stays") {
+        loop {
+            std::thread::park();
+        }
+    }
 }
 
 impl Host {
@@ -78,6 +84,10 @@ impl Host {
         let sql = command["exec"]["sql"].as_str().unwrap_or_default().to_owned();
         match self.mode.as_str() {
             "never" => return,
+            "half-a-frame" => {
+                let Some((socket, _)) = &mut self.socket else { return };
+                return socket.write_all(&[200, 0, 0, 0, 8, 1]).expect("it reads");
+            }
             "dies" => fail("out of memory"),
             "prints" => println!("debug: {sql}"),
             "half-a-line" => {

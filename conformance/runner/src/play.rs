@@ -1420,12 +1420,10 @@ pub(crate) fn describe(stop: &Stop, session: &mut Session) -> String {
         Stop::Timeout(what) => format!("no answer in time: the runner waits for {what}"),
         Stop::Garbage(what) => what.clone(),
         Stop::Closed(reason) => format!("the engine ended the session: {}", error_summary(reason)),
-        Stop::Ended(how) => {
-            match session.link.exit_code(Instant::now() + Duration::from_millis(500)) {
-                Some(code) => format!("the implementation is gone: {how}; exit status {code}"),
-                None => format!("the implementation is gone: {how}"),
-            }
-        }
+        Stop::Ended(how) => match session.link.exit_code(Instant::now() + Duration::from_secs(2)) {
+            Some(code) => format!("the implementation is gone: {how}; exit status {code}"),
+            None => format!("the implementation is gone: {how}"),
+        },
     }
 }
 

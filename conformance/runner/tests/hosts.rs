@@ -20,10 +20,13 @@ fn try_run(mode: &str, pattern: &str) -> Result<Finished, Refused> {
 
 fn try_pair(mode: &str, engine: Option<&str>, pattern: &str) -> Result<Finished, Refused> {
     let mut config = implementation::resolve(&format!("host-stdio:{FAKE} {mode}")).unwrap();
-    config.start_timeout = Duration::from_millis(700);
+    // Only what never comes is waited for in vain; a start may take its time on a busy machine.
+    if mode == "silent" {
+        config.start_timeout = Duration::from_millis(1500);
+    }
     let options = Options {
         run: vec![pattern.to_owned()],
-        timeout: Duration::from_millis(700),
+        timeout: Duration::from_secs(2),
         ..Options::default()
     };
     let all = case::load_all(&Suite::at(Path::new(CASES))).unwrap();
@@ -31,7 +34,7 @@ fn try_pair(mode: &str, engine: Option<&str>, pattern: &str) -> Result<Finished,
         engine.map(|mode| implementation::resolve(&format!("stdio:{ENGINE} {mode}")).unwrap());
     let started = Instant::now();
     let result = host::run(&config, engine.as_ref(), &options, &all, &KnownFailures::default());
-    assert!(started.elapsed() < Duration::from_secs(9), "{mode} took {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(40), "{mode} took {:?}", started.elapsed());
     result
 }
 
@@ -82,6 +85,7 @@ fn what_the_host_does_wrong_is_the_hosts() {
         ("id-zero", "one", Outcome::Fail, "with id 0", true),
         ("same-id-twice", "one", Outcome::Fail, "the host sent", false),
         ("waits-forever", "end", Outcome::Timeout, "the report of the host", false),
+        ("half-a-frame", "one", Outcome::Timeout, "the request exec of the host", false),
     ] {
         let (seen, message, [host, adapter]) = blame(mode, name);
         // A host that answers 0 may be told by an engine, too; here the case goes on as far as it can.
@@ -100,6 +104,7 @@ fn what_the_adapter_does_wrong_is_the_adapters() {
         ("half-a-line", Outcome::Crash, "half a line"),
         ("dies", Outcome::Crash, "exit status 7"),
         ("never", Outcome::Timeout, "the request exec of the host"),
+        ("stays", Outcome::Pass, ""),
     ] {
         let (seen, message, [host, adapter]) = blame(mode, "one");
         assert!(message.contains(expected), "{mode}: {message}");

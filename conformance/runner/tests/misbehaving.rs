@@ -16,10 +16,14 @@ const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases");
 
 fn try_run(mode: &str, pattern: &str, known: &str) -> Result<Finished, Refused> {
     let mut config = implementation::resolve(&format!("stdio:{FAKE} {mode}")).unwrap();
-    config.start_timeout = Duration::from_millis(700);
+    // Only what never comes is waited for in vain; everything else may take its time on a busy machine.
+    if ["deaf", "short-text-first"].contains(&mode) {
+        config.start_timeout = Duration::from_millis(1500);
+    }
+    let silent = ["never", "random", "credit-unused", "undead", "half-a-frame-and-no-more"];
     let options = Options {
         run: vec![pattern.to_owned()],
-        timeout: Duration::from_millis(700),
+        timeout: Duration::from_secs(if silent.contains(&mode) { 2 } else { 20 }),
         ..Options::default()
     };
     let all = case::load_all(Path::new(CASES)).unwrap();
@@ -40,7 +44,7 @@ fn breach(mode: &str, name: &str) -> (Outcome, String, String) {
     let started = Instant::now();
     let finished = try_run(mode, &format!("smoke/{name}"), "")
         .unwrap_or_else(|refused| panic!("{mode}: {refused:?}"));
-    assert!(started.elapsed() < Duration::from_secs(9), "{mode} took {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(40), "{mode} took {:?}", started.elapsed());
     assert!(!finished.harness_failed, "{mode}: {:?}", result(&finished, run::HARNESS).message);
     let case = result(&finished, &format!("smoke/{name}"));
     (
@@ -134,6 +138,7 @@ fn silence_ends_with_the_budget() {
         ("random", "one", "was announced and is not complete"),
         ("credit-unused", "cursor", "1 of 2 came"),
         ("undead", "one", "the process to exit"),
+        ("half-a-frame-and-no-more", "one", "a frame of 200 bytes was announced and is not complete"),
     ] {
         let (outcome, message, _) = breach(mode, name);
         assert_eq!(outcome, Outcome::Timeout, "{mode}: {message}");
@@ -174,7 +179,7 @@ fn an_engine_that_does_not_start_is_not_run() {
             Err(other) => panic!("{mode}: {other:?}"),
             Ok(_) => panic!("{mode} ran"),
         }
-        assert!(started.elapsed() < Duration::from_secs(5), "{mode}");
+        assert!(started.elapsed() < Duration::from_secs(40), "{mode}");
     }
 }
 
@@ -333,9 +338,42 @@ fn bless_writes_what_came() {
     std::fs::remove_dir_all(dir).unwrap();
 }
 
+/// What an engine has started goes with it, at the end of its session and at the end of the runner.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_engine_leaves_no_helpers() {
+    let mark = format!("{}.25", 86_400 + std::process::id());
+    let spec = format!("stdio:sh -c 'sleep {mark} & exec {FAKE} undead'");
+    let output = Command::new(RUNNER)
+        .args(["run", "--impl", &spec, "--timeout-ms", "1500", "--cases", CASES, "smoke/one"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+    let left = || {
+        std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+            std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| {
+                line.starts_with(b"sleep") && String::from_utf8_lossy(&line).contains(&mark)
+            })
+        })
+    };
+    let ended = Instant::now();
+    while left() {
+        assert!(ended.elapsed() < Duration::from_secs(20), "the helper outlives the run");
+        std::thread::yield_now();
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn children_die_with_the_runner() {
+    // As Ctrl-C ends it, and as nothing can be caught.
+    for signal in ["INT", "KILL"] {
+        dies_with_the_runner(signal);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn dies_with_the_runner(signal: &str) {
     let mut runner = Command::new(RUNNER)
         .args(["run", "--impl", &format!("stdio:{FAKE} deaf"), "--cases", CASES])
         .stdout(std::process::Stdio::null())
@@ -360,12 +398,13 @@ fn children_die_with_the_runner() {
         |pid: u32| std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
     let started = Instant::now();
     while threads(runner.id()) < 4 {
-        assert!(started.elapsed() < Duration::from_secs(5), "the runner starts no engine");
+        assert!(started.elapsed() < Duration::from_secs(20), "the runner starts no engine");
         std::thread::yield_now();
     }
     let child = children(runner.id());
     assert_eq!(child.len(), 1);
-    runner.kill().unwrap();
+    let kill = format!("kill -{signal} {}", runner.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     runner.wait().unwrap();
     let alive = || {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", child[0])).unwrap_or_default();
@@ -373,7 +412,10 @@ fn children_die_with_the_runner() {
     };
     let killed = Instant::now();
     while alive() {
-        assert!(killed.elapsed() < Duration::from_secs(5), "the engine outlives the runner");
+        assert!(
+            killed.elapsed() < Duration::from_secs(20),
+            "{signal}: the engine outlives the runner"
+        );
         std::thread::yield_now();
     }
 }

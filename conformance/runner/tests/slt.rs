@@ -40,7 +40,7 @@ struct Ran {
 fn slt(mode: &str, args: &[&str]) -> Ran {
     let started = Instant::now();
     let Output { status, stdout, stderr } = Command::new(RUNNER)
-        .args(["slt", "--impl", &format!("stdio:{FAKE} {mode}"), "--timeout-ms", "700"])
+        .args(["slt", "--impl", &format!("stdio:{FAKE} {mode}"), "--timeout-ms", "2000"])
         .args(args)
         .output()
         .unwrap();

@@ -133,7 +133,7 @@ impl Process {
 
     /// The last words of a process that has ended are still on their way; somebody it started may keep the pipe open.
     fn hear_out(&self) {
-        let patience = Instant::now() + Duration::from_millis(200);
+        let patience = Instant::now() + Duration::from_secs(2);
         while !self.is_silent.load(Ordering::Acquire) && Instant::now() < patience {
             std::thread::sleep(Duration::from_millis(1));
         }
