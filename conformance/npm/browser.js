@@ -2,13 +2,13 @@
 
 import { accessSync, constants, statSync } from "node:fs"
 import { createRequire } from "node:module"
-import { delimiter, join } from "node:path"
+import { delimiter, join, resolve } from "node:path"
 
 /** Its path, or the problem. What is named and is not there is a problem, not a reason to take another. */
-export function findBrowser(named) {
-  if (named) return at("--browser", named)
+export function findBrowser(given) {
+  if (given) return named("--browser", given)
   for (const name of ["CHROMIUM", "CHROME_PATH"]) {
-    if (process.env[name]) return at(name, process.env[name])
+    if (process.env[name]) return named(name, process.env[name])
   }
   const path = playwrights() ?? [...onPath(...NAMES), ...PLACES].find(isProgram)
   if (path) return { path }
@@ -34,7 +34,11 @@ export function isProgram(path) {
   }
 }
 
-const at = (how, path) => (isProgram(path) ? { path } : { problem: `${how} is ${path}, and no such program is there.` })
+/** A program that was named, as a shell finds it: a bare name on the path, anything else as a file. */
+export function named(how, name) {
+  const path = [...(/[\\/]/.test(name) ? [] : onPath(name)), resolve(name)].find(isProgram)
+  return path ? { path } : { problem: `${how} is ${name}, and no such program is there.` }
+}
 
 /** The one that Playwright would start, if it is installed where we are called, and its browser too. */
 function playwrights() {

@@ -4,7 +4,7 @@ import { execFile } from "node:child_process"
 import { homedir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
-import { isProgram, onPath } from "./browser.js"
+import { isProgram, named, onPath } from "./browser.js"
 
 export const INSTALL = `\
 The runner is a program of its own, with the cases inside of it. To get it, with Rust (https://rustup.rs):
@@ -15,12 +15,13 @@ or, in a clone of that repository: cargo install --locked --path conformance/run
 `
 
 /** Its path, or the problem. */
-export async function findRunner(named) {
-  const given = named ?? process.env.LIX_CONFORMANCE_BIN
+export async function findRunner(option) {
+  const given = option ?? process.env.LIX_CONFORMANCE_BIN
   if (given) {
-    const how = named ? "--runner" : "LIX_CONFORMANCE_BIN"
-    if (!isProgram(given)) return { problem: `${how} is ${given}, and no such program is there.` }
-    return (await isRunner(given)) ? { path: given } : { problem: `${how} is ${given}, which is not the conformance runner.` }
+    const how = option ? "--runner" : "LIX_CONFORMANCE_BIN"
+    const found = named(how, given)
+    if (found.problem || (await isRunner(found.path))) return found
+    return { problem: `${how} is ${given}, which is not the conformance runner.` }
   }
   const cargo = join(process.env.CARGO_HOME || join(homedir(), ".cargo"), "bin", onWindows("conformance"))
   const others = []

@@ -95,9 +95,10 @@ describe("the command", () => {
 
   it("finds the runner on the path, and where cargo installs", async () => {
     const cargo = join(folder, "cargo")
+    const path = [join(cargo, "bin"), process.env.PATH].join(delimiter)
     mkdirSync(join(cargo, "bin"), { recursive: true })
     symlinkSync(RUNNER, join(cargo, "bin/conformance"))
-    for (const env of [{ PATH: [join(cargo, "bin"), process.env.PATH].join(delimiter) }, { CARGO_HOME: cargo }]) {
+    for (const env of [{ PATH: path }, { CARGO_HOME: cargo }, { LIX_CONFORMANCE_BIN: "conformance", PATH: path }]) {
       const { status, out, err } = await run(["list", "values/**"], { LIX_CONFORMANCE_BIN: "", ...env })
       assert.equal(status, 0, err)
       assert.match(out, /^values\//)
@@ -187,7 +188,7 @@ describe("a worker that is no engine is told why", () => {
     it(name, async () => {
       file(`broken/${name}.js`, script)
       const started = Date.now()
-      const { status, out, err } = await run(["--worker", `broken/${name}.js`, "--start-timeout-ms", "1500"])
+      const { status, out, err } = await run(["--worker", `broken/${name}.js`, "--start-timeout-ms", "4000"])
       assert.equal(status, 3, out + err)
       for (const each of expected) assert.match(err, each)
       assert.ok(Date.now() - started < 60_000, "it took as long as a hang")
