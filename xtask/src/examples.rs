@@ -37,8 +37,9 @@ pub(crate) fn examples() -> Result<()> {
         cmd("node").arg("examples/persistence.mjs").run()?;
 
         let python = python_environment()?;
-        cmd(&python).arg("examples/engine-python/test_engine.py").run()?;
-        cmd(&python).arg("examples/host-python/test_lix_engine.py").run()?;
+        for tests in PYTHON_TESTS {
+            cmd(&python).arg(tests).run()?;
+        }
         cmd("npm").args(["test", "--workspace", "examples/host-javascript"]).run()
     })
 }
@@ -61,6 +62,11 @@ fn text(file: &str) -> Result<String> {
     Ok(std::fs::read_to_string(root().join(file))?)
 }
 
+const PYTHON_TESTS: [&str; 3] = [
+    "examples/engine-python/test_engine.py",
+    "examples/host-python/test_lix_engine.py",
+    "examples/first-steps/test_first_steps.py",
+];
 const HOST: &str = "examples/host.py";
 const KEPT: &str = "examples/kept.py";
 const PERSISTENCE: &str = "docs/persistence.md";
