@@ -2,12 +2,19 @@
 //! those in examples/, written from the contract and the manual alone, at their lists. Each has an impl.json that says
 //! how it is started; what is built before depends on what is asked for.
 
+use std::collections::VecDeque;
+use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::run::{Cmd, build_programs, cmd, note, say, step, target_dir};
+use crate::run::{
+    Cmd, Took, bold, build_programs, cmd, failed, green, note, red, report_failure, say, step,
+    target_dir,
+};
 use crate::{examples, npm, setup};
 
 /// What the suite is run on.
@@ -19,6 +26,8 @@ pub(crate) struct Implementation {
     /// What else the runner is told; nothing means the whole suite.
     options: &'static [&'static str],
     needs: &'static [Need],
+    /// An engine: the files of conformance/slt are run on it, too.
+    runs_sql_files: bool,
 }
 
 /// What has to be there before an implementation can start, beside the native engine.
@@ -54,6 +63,7 @@ const IMPLEMENTATIONS: &[Implementation] = &[
         file: "conformance/adapters/browser-control/impl.json",
         options: &["--profile", "persistence"],
         needs: &[Need::Package, Need::Chromium],
+        runs_sql_files: false,
     },
     // The TypeScript host with a scripted engine, and with the native one.
     host("host-ts", "conformance/adapters/host-ts/impl.json", &[Need::Package]),
@@ -74,16 +84,16 @@ const SQLITE_WASM: &str = "examples/engine-sqlite-wasm/impl-browser.json";
 const SQLITE_WASM_IN_NODE: &str = "examples/engine-sqlite-wasm/impl.json";
 
 const fn engine(name: &'static str, file: &'static str, needs: &'static [Need]) -> Implementation {
-    Implementation { name, file, options: &[], needs }
+    Implementation { name, file, options: &[], needs, runs_sql_files: true }
 }
 
 const fn host(name: &'static str, file: &'static str, needs: &'static [Need]) -> Implementation {
-    engine(name, file, needs)
+    Implementation { name, file, options: &[], needs, runs_sql_files: false }
 }
 
 /// A host together with the native engine.
 const fn pair(name: &'static str, file: &'static str, needs: &'static [Need]) -> Implementation {
-    Implementation { name, file, options: WITH_NATIVE, needs }
+    Implementation { name, file, options: WITH_NATIVE, needs, runs_sql_files: false }
 }
 
 const WITH_NATIVE: &[&str] = &["--engine", "conformance/adapters/native/impl.json"];
@@ -107,7 +117,7 @@ fn named(name: &str) -> Result<&'static Implementation> {
     })
 }
 
-pub(crate) fn run(implementations: &[&Implementation]) -> Result<()> {
+pub(crate) fn run(implementations: &[&'static Implementation]) -> Result<()> {
     step("conformance build", "cargo xtask conformance", || {
         build_programs()?;
         runner().args(["fmt", "--check"]).run()?;
@@ -121,21 +131,75 @@ pub(crate) fn run(implementations: &[&Implementation]) -> Result<()> {
             needs.push(*need);
         }
     }
-    let mut table = Vec::new();
-    let mut failed = Vec::new();
-    for implementation in implementations {
-        let name = implementation.name;
-        let repeat = format!("cargo xtask conformance --impl {name}");
-        let result = step(&format!("conformance {name}"), &repeat, || suite(implementation));
-        if let Err(error) = result {
-            crate::run::report_failure(&error);
-            failed.push(name);
+    std::fs::create_dir_all(target_dir().join("conformance"))?;
+    let failing = match implementations {
+        [one] => {
+            let repeat = format!("cargo xtask conformance --impl {}", one.name);
+            let result = step(&format!("conformance {}", one.name), &repeat, || suite(one, None));
+            result.inspect_err(report_failure).err().map(|_| one.name).into_iter().collect()
         }
-        table.push((name, Counts::read(implementation).ok()));
-    }
+        several => side_by_side(several),
+    };
+    let table: Vec<_> =
+        implementations.iter().map(|one| (one.name, Counts::read(one).ok())).collect();
     print_table(&table);
-    ensure!(failed.is_empty(), "conformance failed for {}", failed.join(", "));
+    ensure!(failing.is_empty(), "conformance failed for {}", failing.join(", "));
     Ok(())
+}
+
+/// Two at a time, because much of what they do is waiting; never two browsers. What one has said is shown when it is done,
+/// in one piece. Returns the names of those that failed.
+fn side_by_side(implementations: &[&'static Implementation]) -> Vec<&'static str> {
+    let (browsers, others): (VecDeque<_>, VecDeque<_>) =
+        implementations.iter().partition(|one| one.needs.contains(&Need::Chromium));
+    let (browsers, others) = (Mutex::new(browsers), Mutex::new(others));
+    let next = |queue: &Mutex<VecDeque<_>>| queue.lock().expect("no holder panics").pop_front();
+    let failing = Mutex::new(Vec::new());
+    let play = |one: &'static Implementation| {
+        if let Err(error) = beside(one) {
+            failing.lock().expect("no holder panics").push((one.name, error));
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while let Some(one) = next(&browsers).or_else(|| next(&others)) {
+                play(one);
+            }
+        });
+        scope.spawn(|| {
+            while let Some(one) = next(&others) {
+                play(one);
+            }
+        });
+    });
+    let failing = failing.into_inner().expect("no holder panics");
+    failing
+        .into_iter()
+        .map(|(name, error)| {
+            report_failure(&error);
+            name
+        })
+        .collect()
+}
+
+/// One of several that run at once.
+fn beside(implementation: &Implementation) -> Result<()> {
+    let name = implementation.name;
+    let path = report(implementation, "log");
+    let mut log = File::create(&path).with_context(|| path.display().to_string())?;
+    let started = Instant::now();
+    let result = suite(implementation, Some(&mut log));
+    let said = std::fs::read(&path).unwrap_or_default();
+    let mark = if result.is_ok() { green("✓") } else { red("✗") };
+    // One line of ours and all of theirs at once, so that nothing comes between.
+    say(&format!(
+        "{}\n{}{mark} conformance {name}  {}",
+        bold(&format!("▶ conformance {name}")),
+        String::from_utf8_lossy(&said),
+        Took(started.elapsed())
+    ));
+    let repeat = format!("cargo xtask conformance --impl {name}");
+    result.map_err(|error| failed(&format!("conformance {name}"), &repeat, error))
 }
 
 fn provide(need: Need) -> Result<()> {
@@ -148,12 +212,16 @@ fn provide(need: Need) -> Result<()> {
     }
 }
 
-fn suite(implementation: &Implementation) -> Result<()> {
+/// The cases, and for engines the SQL test files.
+fn suite(implementation: &Implementation, mut log: Option<&mut File>) -> Result<()> {
     let json = report(implementation, "json");
-    std::fs::create_dir_all(json.parent().expect("reports have a folder"))?;
     // An old report must not pass for this run's.
     let _ = std::fs::remove_file(&json);
-    runner()
+    let mut run = |command: Cmd| match &mut log {
+        Some(log) => command.run_into(log),
+        None => command.run(),
+    };
+    run(runner()
         .args(["run", "--impl"])
         .arg(implementation.file)
         .args(implementation.options)
@@ -162,9 +230,16 @@ fn suite(implementation: &Implementation) -> Result<()> {
         .arg("--json")
         .arg(&json)
         .arg("--html")
-        .arg(report(implementation, "html"))
-        .run()?;
+        .arg(report(implementation, "html")))?;
     ensure!(Counts::read(implementation)?.passed > 0, "no case ran");
+    if implementation.runs_sql_files {
+        run(runner()
+            .args(["slt", "--impl"])
+            .arg(implementation.file)
+            .arg("--junit")
+            .arg(report(implementation, "slt.xml"))
+            .arg("conformance/slt"))?;
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -27,6 +28,8 @@ pub(crate) fn target_dir() -> PathBuf {
 pub(crate) struct Cmd {
     command: Command,
     line: String,
+    /// Its output goes elsewhere.
+    is_quiet: bool,
 }
 
 /// `cmd("cargo").args(["test"]).run()`.
@@ -39,7 +42,7 @@ pub(crate) fn cmd(program: impl AsRef<OsStr>) -> Cmd {
         command.env("CHROMIUM", chromium);
     }
     let name = Path::new(program).file_name().unwrap_or(program);
-    Cmd { command, line: name.to_string_lossy().into_owned() }
+    Cmd { command, line: name.to_string_lossy().into_owned(), is_quiet: false }
 }
 
 /// The cargo that runs this program.
@@ -84,8 +87,18 @@ impl Cmd {
         self.run_within(in_ci.then_some(COMMAND_LIMIT))
     }
 
+    /// The same with its output in a file, for what runs beside something else.
+    pub(crate) fn run_into(mut self, log: &mut File) -> Result<()> {
+        writeln!(log, "  $ {}", self.line)?;
+        self.command.stdout(log.try_clone()?).stderr(log.try_clone()?);
+        self.is_quiet = true;
+        self.run()
+    }
+
     fn run_within(mut self, limit: Option<Duration>) -> Result<()> {
-        note(&format!("$ {}", self.line));
+        if !self.is_quiet {
+            note(&format!("$ {}", self.line));
+        }
         #[cfg(unix)]
         if limit.is_some() {
             // A group of its own, so that giving up takes its children along.
@@ -154,13 +167,20 @@ pub(crate) fn step<T>(headline: &str, repeat: &str, work: impl FnOnce() -> Resul
             say(&format!("{} {headline}  {}", green("✓"), Took(started.elapsed())));
             Ok(value)
         }
-        Err(error) if error.is::<Failed>() => Err(error),
-        Err(error) => Err(anyhow!(Failed {
-            headline: headline.to_owned(),
-            repeat: repeat.to_owned(),
-            cause: format!("{error:#}"),
-        })),
+        Err(error) => Err(failed(headline, repeat, error)),
     }
+}
+
+/// An error that says in which step it happened.
+pub(crate) fn failed(headline: &str, repeat: &str, error: anyhow::Error) -> anyhow::Error {
+    if error.is::<Failed>() {
+        return error;
+    }
+    anyhow!(Failed {
+        headline: headline.to_owned(),
+        repeat: repeat.to_owned(),
+        cause: format!("{error:#}"),
+    })
 }
 
 /// What went wrong, in which step, and what to type to repeat only that.
