@@ -201,6 +201,8 @@ describe("a worker that is no engine is told why", () => {
   check("ends", "onmessage = () => close()", /closed itself/)
   check("posts-text", 'onmessage = () => postMessage("hello")', /the worker posted "hello"/, /attachments\?: ArrayBuffer\[\]/)
   check("posts-no-frame", "onmessage = () => postMessage({ v: 1, frame: new Uint8Array([255, 255]).buffer })", /does not decode/)
+  check("never-rests", "for (;;);", /says nothing/)
+  check("floods", "for (;;) postMessage(5)", /the worker posted 5/)
   check("echoes", "onmessage = ({ data }) => postMessage(data)", /sends back the request/)
 })
 
