@@ -74,7 +74,13 @@ const IMPLEMENTATIONS: &[Implementation] = &[
     pair("pair-python", "examples/host-python/impl.json", &[Need::Python]),
     // The official SQLite build, in Node and in a worker of Chromium.
     engine("engine-sqlite-wasm", SQLITE_WASM_IN_NODE, &[Need::SqliteWasm]),
-    engine("engine-sqlite-wasm-browser", SQLITE_WASM, &[Need::SqliteWasm, Need::Chromium]),
+    Implementation {
+        name: "engine-sqlite-wasm-browser",
+        file: SQLITE_WASM,
+        options: &["--profile", "core,robust,streaming"],
+        needs: &[Need::SqliteWasm, Need::Chromium],
+        runs_sql_files: false,
+    },
     // JavaScript without our package.
     host("host-javascript", "examples/host-javascript/impl.json", &[Need::NodeModules]),
     pair("pair-javascript", "examples/host-javascript/impl.json", &[Need::NodeModules]),
