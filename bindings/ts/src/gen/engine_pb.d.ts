@@ -1061,10 +1061,11 @@ export declare const ExecBatchResponseSchema: GenMessage<ExecBatchResponse>;
  * [cursor.snapshot] A cursor yields the rows as they were when its exec ran, whatever is written meanwhile.
  * [cursor.spool-limit] To keep that promise an engine reads the rest of open cursors into memory before a statement
  * that writes or rolls back to a savepoint; if that takes more than Limits.max_result_bytes, the statement fails with
- * LIMIT/CURSOR_SPOOL_LIMIT and does nothing.
+ * LIMIT/CURSOR_SPOOL_LIMIT and does nothing. Rows count as the batches that they will be, about; the cursors go on.
  * [cursor.interleave] Between fetches other requests run, other cursors are read.
  * [cursor.rollback] A ROLLBACK of the whole transaction, also one that SQLite does by itself, ends all cursors.
- * [cursor.schema-change] A statement that changes the schema ends all cursors.
+ * [cursor.schema-change] A statement that changes the schema ends all cursors: one after which SQLite's schema_version
+ * of main or temp is another. `create table if not exists` of a table that is there does not.
  * [cursor.commit] COMMIT, RELEASE and ROLLBACK TO do not end cursors.
  * [cursor.failed] If the statement fails while later rows are read, the fetch that meets the failure is answered with
  * the error, and the cursor has ended. [cursor.failed-whole] A batch is sent whole or not at all: rows that were read
