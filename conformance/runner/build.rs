@@ -1,4 +1,4 @@
-//! Compiles the schemas of case files and reports to Rust, and packs the suite into the program. Needs no `protoc`.
+//! Compiles the schemas of case files, reports and adapters' lines to Rust, and packs the suite into the program. Needs no `protoc`.
 
 use std::error::Error;
 use std::fs;
@@ -10,7 +10,7 @@ use prost::Message as _;
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=../v1");
 
-    let descriptors = protox::compile(["case.proto", "report.proto"], ["../v1"])?;
+    let descriptors = protox::compile(["case.proto", "report.proto", "host.proto"], ["../v1"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     fs::write(out.join("conformance.binpb"), descriptors.encode_to_vec())?;
 

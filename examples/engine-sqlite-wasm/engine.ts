@@ -308,10 +308,10 @@ const checkOffer = ({ required, lix, events, plugins, storage, openMode, seed }:
   }
   if (lix !== undefined) throw missing("CHANGE_CONTROL")
   if (events?.commitDetail === CommitDetail.KEYS || events?.commitDetail === CommitDetail.VALUES) throw missing("COMMIT_DETAIL")
-  for (const { format } of plugins) {
+  for (const [index, { format }] of plugins.entries()) {
     const name = PluginFormat[format]
     if (format === PluginFormat.UNSPECIFIED || name === undefined) {
-      throw new Failure("OPTION_INVALID", "a plugin without a format", { subject: "plugins.format" })
+      throw new Failure("OPTION_INVALID", "a plugin without a format", { subject: `plugins[${index}].format` })
     }
     throw missing(`PLUGINS_${name}`)
   }
@@ -322,7 +322,7 @@ const checkOffer = ({ required, lix, events, plugins, storage, openMode, seed }:
   }
   if (openMode === OpenMode.OPEN) {
     if (seed.case !== undefined) throw new Failure("OPTION_INVALID", "open what is stored, and a seed", { subject: "open_mode" })
-    throw new Failure("STORAGE_MISSING", "memory never holds anything", { subject: storage?.path ?? "" })
+    throw new Failure("STORAGE_MISSING", "memory never holds anything")
   }
 }
 

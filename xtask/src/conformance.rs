@@ -2,7 +2,7 @@
 //! those in examples/, written from the contract and the manual alone, at their lists. Each has an impl.json that says
 //! how it is started; what is built before depends on what is asked for.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -149,6 +149,10 @@ pub(crate) fn run(implementations: &[&'static Implementation]) -> Result<()> {
     let table: Vec<_> =
         implementations.iter().map(|one| (one.name, Counts::read(one).ok())).collect();
     print_table(&table);
+    if implementations.len() == IMPLEMENTATIONS.len() {
+        let never = never_run(implementations)?;
+        note(&format!("{} cases apply to none of them: {}", never.len(), never.join(", ")));
+    }
     ensure!(failing.is_empty(), "conformance failed for {}", failing.join(", "));
     Ok(())
 }
@@ -293,6 +297,26 @@ impl Counts {
             not_applicable: count("not_applicable"),
         })
     }
+}
+
+/// The cases that no implementation has run, as for capabilities that nobody announces.
+fn never_run(implementations: &[&Implementation]) -> Result<Vec<String>> {
+    let (mut seen, mut ran) = (BTreeSet::new(), BTreeSet::new());
+    for implementation in implementations {
+        // One without a report has failed, which is said elsewhere.
+        let Ok(text) = std::fs::read_to_string(report(implementation, "json")) else { continue };
+        let report: Value = serde_json::from_str(&text)?;
+        for result in report["results"].as_array().into_iter().flatten() {
+            let id = result["id"].as_str().unwrap_or_default();
+            // Cases with plugins are played once a format.
+            let id = id.split('@').next().unwrap_or(id).to_owned();
+            if result["outcome"] != "OUTCOME_NOT_APPLICABLE" {
+                ran.insert(id.clone());
+            }
+            seen.insert(id);
+        }
+    }
+    Ok(seen.difference(&ran).cloned().collect())
 }
 
 fn print_table(table: &[(&str, Option<Counts>)]) {

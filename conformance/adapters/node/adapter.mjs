@@ -19,8 +19,9 @@ function serve(input, output, conformance) {
     output.write(PREAMBLE)
     let eventSeq = 0
     let over = false
-    // The adapter's own last request; its id is one that the host did not use.
+    // The adapter's own last request, whose id is one that the host did not use, and what is said after its answer.
     let farewell
+    let lastWords
     const used = new Set()
 
     const finish = (clean) => {
@@ -44,7 +45,7 @@ function serve(input, output, conformance) {
     const send = (frame, attachments) => {
       if (over) return
       const { id, event, closed } = readFrame(frame)
-      if (id === farewell) return finish(!broken)
+      if (id === farewell) return lastWords ? lastWords() : finish(true)
       output.write(lengthOf(frame))
       output.write(frame)
       for (const attachment of attachments) output.write(attachment)
@@ -56,23 +57,29 @@ function serve(input, output, conformance) {
 
     const pump = createPump(openShell(conformance), send, { storage: args.includes("--memory") ? undefined : fileStorage, plugins: createPluginLoader(), crash })
 
+    // What arrived whole is still answered: the engine closes after everything that waits, and says so to us alone.
+    const leave = (request, words) => {
+      if (over || farewell !== undefined) return
+      lastWords = words
+      farewell = 0xffff_ffff
+      while (used.has(farewell)) farewell -= 1
+      pump.receive({ v: 1, frame: new Uint8Array(request(farewell)).buffer })
+    }
+
     const reader = createReader({
       wrongPreamble: (seen) => refuse(CODE_PROTOCOL, "FRAME_MALFORMED", `not this protocol: ${JSON.stringify(seen.toString("latin1"))}`),
-      tooLong: (length) => refuse(CODE_LIMIT, "LIMIT_EXCEEDED", `a frame of ${length} bytes`, "max_frame_bytes"),
+      tooLong: (length) =>
+        leave(discardRequest, () => refuse(CODE_LIMIT, "LIMIT_EXCEEDED", `a frame of ${length} bytes`, "max_frame_bytes")),
       message(frame, attachments) {
         used.add(readFrame(new Uint8Array(frame)).id)
         pump.receive(attachments.length > 0 ? { v: 1, frame, attachments } : { v: 1, frame })
       },
     })
 
-    let broken = false
     input.on("data", (chunk) => over || reader.push(chunk))
-    // What arrived whole is still answered: the engine closes after everything that waits, and says so to us alone.
     input.on("end", () => {
-      broken = reader.isInside()
-      farewell = 0xffff_ffff
-      while (used.has(farewell)) farewell -= 1
-      pump.receive({ v: 1, frame: new Uint8Array(closeRequest(farewell)).buffer })
+      if (reader.end()) leave(closeRequest, () => refuse(CODE_PROTOCOL, "FRAME_MALFORMED", "the stream ends inside a message"))
+      else leave(closeRequest)
     })
     input.on("error", () => finish(false))
     output.on("error", () => finish(false))
@@ -155,11 +162,15 @@ function createReader({ wrongPreamble, tooLong, message }) {
       }
       while (held >= needed()) advance()
     },
-    isInside: () => state === "frame" || state === "attachment" || held > 0,
+    /** Nothing more comes; true if that is in the middle of a message. */
+    end() {
+      if (state === "preamble" && held > 0) wrongPreamble(Buffer.concat(chunks))
+      return state === "frame" || state === "attachment" || (state === "length" && held > 0)
+    },
   }
 }
 
-/** What the framing has to know of a frame; bytes that do not parse are the engine's to judge. */
+/** What the framing has to know of a frame. One that does not parse is the engine's to judge, and announces what stands before the damage. */
 function readFrame(bytes) {
   const out = { id: 0, attachmentSizes: [], event: false, closed: false }
   try {
@@ -174,9 +185,7 @@ function readFrame(bytes) {
         for (const field of fields(value)) out.closed ||= field.number === 6
       }
     }
-  } catch {
-    out.attachmentSizes = []
-  }
+  } catch {}
   return out
 }
 
@@ -234,8 +243,9 @@ function closedEvent(seq, code, reason, message, subject) {
   return Buffer.from(nested(5, [...uint(1, seq), ...nested(6, nested(1, error))]))
 }
 
-/** `Frame { id, request { close } }` */
+/** `Frame { id, request { close } }`, and the same with `discard_unsaved`, as where a session fails. */
 const closeRequest = (id) => [...uint(1, id), ...nested(3, nested(10, []))]
+const discardRequest = (id) => [...uint(1, id), ...nested(3, nested(10, uint(1, 1)))]
 
 function encodeVarint(value) {
   const out = []

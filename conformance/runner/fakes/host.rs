@@ -55,6 +55,14 @@ impl Host {
             return report(json!({ "id": id, "done": {} }));
         }
         if let Some(open) = command.get("open") {
+            if self.is("websocket") {
+                let url = open["ws"].as_str().expect("a URL");
+                let address = open["tcp"].as_str().expect("an address");
+                let socket = TcpStream::connect(address).expect("it listens");
+                let opened = tungstenite::client::client(url, socket).expect("a WebSocket");
+                // Nothing of the case can be played, so nobody looks at what is said on it.
+                return std::mem::forget(opened);
+            }
             if self.is("does-not-connect") {
                 return report(
                     json!({ "id": id, "error": { "code": "LIFECYCLE", "reason": "LAZY", "message": "later" } }),
@@ -105,8 +113,16 @@ impl Host {
         );
         let answer = match outcome {
             Ok(rows) => {
-                let rows = if self.is("wrong-value") { json!([[{ "int": "2" }]]) } else { rows };
-                json!({ "id": id, "result": { "rows": rows } })
+                let result = match self.mode.as_str() {
+                    "wrong-value" => json!({ "rows": [[{ "int": "2" }]] }),
+                    "number-as-value" => json!({ "rows": [[1]] }),
+                    "unknown-member" => json!({ "rows": rows, "lastInsertRowid": { "int": "1" } }),
+                    _ => json!({ "rows": rows }),
+                };
+                match self.is("says-nothing") {
+                    true => json!({ "id": id }),
+                    false => json!({ "id": id, "result": result }),
+                }
             }
             Err(_) if self.is("defect") => {
                 json!({ "id": id, "defect": "TypeError: undefined is no function" })

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use crate::proto;
 use crate::suite;
 
-/// The messages of case.proto and report.proto.
+/// The messages of case.proto, report.proto and host.proto.
 #[allow(missing_docs, clippy::large_enum_variant, reason = "the manual is in the .proto")]
 pub mod schema {
     include!(concat!(env!("OUT_DIR"), "/lix.conformance.v1.rs"));
@@ -218,7 +218,8 @@ pub fn uses_fixtures(case: &Case) -> bool {
 /// Formats of plugins, in the order in which cases are played with them.
 pub const FORMATS: [&str; 3] = ["ESM", "WASM", "BUILTIN"];
 
-fn descriptor(name: &str) -> MessageDescriptor {
+/// The descriptor of a message of `lix.conformance.v1`.
+pub(crate) fn descriptor(name: &str) -> MessageDescriptor {
     POOL.get_message_by_name(&format!("lix.conformance.v1.{name}"))
         .unwrap_or_else(|| panic!("the schema has no message {name}"))
 }

@@ -97,9 +97,10 @@ pub fn human(report: &Report) -> String {
         .iter()
         .filter(|result| !not_run.contains(&result.outcome()) && !is_check(&result.id))
         .count();
-    let stored = match is_about_a_host(report) {
-        true => String::new(),
-        false => format!("; {} passed on storage {}", totals.stored, report.storage),
+    // Of an engine that keeps nothing it would read like a failure.
+    let stored = match report.capabilities.iter().any(|capability| capability == "PERSISTENCE") {
+        true => format!("; {} passed on storage {}", totals.stored, report.storage),
+        false => String::new(),
     };
     let _ = writeln!(
         out,

@@ -204,6 +204,10 @@ pub fn run(
             (None, _) => queue.push_back(loaded),
         }
     }
+    if options.shuffle.is_none() {
+        // What may take long begins early, so that it does not run alone at the end.
+        queue.make_contiguous().sort_by_key(|loaded| std::cmp::Reverse(loaded.case.timeout_ms));
+    }
     let total = queue.len();
     if total == 0 {
         return Err(Refused::Nothing(format!(

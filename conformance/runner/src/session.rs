@@ -880,11 +880,17 @@ impl Session {
         }
         let Some(asked) = asked else { return };
         let goes_on = asked.int("on_error") == BATCH_CONTINUE;
-        let last_failed =
-            matches!(items.last(), Some(Value::Message(item)) if item.msg("error").is_some());
+        let last_error = match items.last() {
+            Some(Value::Message(item)) => item.msg("error"),
+            _ => None,
+        };
+        // A cancel ends a batch that would go on after errors.
+        let was_cancelled = last_error.is_some_and(|error| error.text("reason") == "CANCELLED");
         let complete = items.len() == statements.len();
-        let stopped = !goes_on && last_failed && failed == 1 && items.len() <= statements.len();
-        if !(complete && (goes_on || failed == 0) || stopped) {
+        let is_within = items.len() <= statements.len();
+        let stopped = !goes_on && last_error.is_some() && failed == 1 && is_within;
+        let cancelled = goes_on && was_cancelled && is_within;
+        if !(complete && (goes_on || failed == 0) || stopped || cancelled) {
             self.breach(format!(
                 "{} items, {failed} of them errors, for {} statements with {}",
                 items.len(),

@@ -69,7 +69,7 @@ fn a_host_that_behaves_passes() {
         assert_eq!(result.verdict(), Verdict::Green, "{}: {}", result.id, result.message);
     }
     assert_eq!(result(&finished, "host/smoke/needs-more").outcome(), Outcome::NotApplicable);
-    assert_eq!(finished.report.totals.unwrap().passed, 5, "two cases and three checks");
+    assert_eq!(finished.report.totals.unwrap().passed, 6, "three cases and three checks");
 }
 
 #[test]
@@ -100,6 +100,13 @@ fn what_the_adapter_does_wrong_is_the_adapters() {
     for (mode, outcome, expected) in [
         ("twice", Outcome::Fail, "reports twice on command"),
         ("other-id", Outcome::Fail, "on command 999, which nobody gave"),
+        (
+            "unknown-member",
+            Outcome::Fail,
+            "line 3 has an unknown member \"result.lastInsertRowid\"",
+        ),
+        ("number-as-value", Outcome::Fail, "line 3 has no tagged value in \"result.rows[0][0]\""),
+        ("says-nothing", Outcome::Fail, "line 3 does not say what came of exec"),
         ("prints", Outcome::Fail, "debug: select 1"),
         ("half-a-line", Outcome::Crash, "half a line"),
         ("dies", Outcome::Crash, "exit status 7"),
@@ -112,6 +119,14 @@ fn what_the_adapter_does_wrong_is_the_adapters() {
         assert!(seen == outcome || adapter, "{mode}: {seen:?} {message}");
     }
     assert!(blame("dies", "one").1.contains("out of memory"), "stderr is shown");
+}
+
+#[test]
+fn bytes_outside_of_messages_do_not_apply_to_a_websocket() {
+    let finished = try_run("websocket", "host/smoke/cut").unwrap();
+    let case = result(&finished, "host/smoke/cut");
+    assert_eq!(case.outcome(), Outcome::NotApplicable, "{}", case.message);
+    assert!(case.message.contains("speaks WebSocket"), "{}", case.message);
 }
 
 #[test]

@@ -138,7 +138,11 @@ fn silence_ends_with_the_budget() {
         ("random", "one", "was announced and is not complete"),
         ("credit-unused", "cursor", "1 of 2 came"),
         ("undead", "one", "the process to exit"),
-        ("half-a-frame-and-no-more", "one", "a frame of 200 bytes was announced and is not complete"),
+        (
+            "half-a-frame-and-no-more",
+            "one",
+            "a frame of 200 bytes was announced and is not complete",
+        ),
     ] {
         let (outcome, message, _) = breach(mode, name);
         assert_eq!(outcome, Outcome::Timeout, "{mode}: {message}");

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
+use crate::host::lines;
 use crate::implementation::Config;
 use crate::transport::Process;
 use crate::wire::quote;
@@ -20,6 +21,10 @@ pub struct Adapter {
     outgoing: Sender<String>,
     incoming: Receiver<Line>,
     next_id: u64,
+    /// The command that was given last.
+    said: Json,
+    /// Lines that came.
+    lines: u64,
     /// Commands without a report yet, by id: the command's name.
     open: BTreeMap<u64, String>,
     reports: BTreeMap<u64, Json>,
@@ -78,6 +83,8 @@ impl Adapter {
             outgoing,
             incoming,
             next_id: 1,
+            said: Json::Null,
+            lines: 0,
             open: BTreeMap::new(),
             reports: BTreeMap::new(),
             events: Vec::new(),
@@ -93,7 +100,7 @@ impl Adapter {
     }
 
     fn hello(&mut self, deadline: Instant) -> Result<Hello, String> {
-        let id = self.command("hello", json!({ "protocol": 1 }));
+        let id = self.command("hello", json!({ "protocol": 1 }))?;
         loop {
             self.drain();
             if let Some(breach) = self.breaches.first() {
@@ -105,9 +112,7 @@ impl Adapter {
                 };
                 let text = |name: &str| hello[name].as_str().unwrap_or_default().to_owned();
                 if text("name").is_empty() {
-                    return Err(
-                        "the first report is the command it got: this is no adapter".to_owned()
-                    );
+                    return Err(format!("the first report names no host library: {report}"));
                 }
                 let features = hello["features"].as_array().cloned().unwrap_or_default();
                 let features: Vec<String> =
@@ -130,16 +135,20 @@ impl Adapter {
         }
     }
 
-    /// Gives a command and returns its id.
-    pub fn command(&mut self, name: &str, options: Json) -> u64 {
+    /// Gives a command and returns its id. The error is about the command: adapters get what the schema has.
+    pub fn command(&mut self, name: &str, options: Json) -> Result<u64, String> {
         let id = self.next_id;
-        self.next_id += 1;
-        self.open.insert(id, name.to_owned());
         let mut command = json!({ "id": id });
         command[name] = options;
+        if let Some(fault) = lines::fault_of_command(&command) {
+            return Err(format!("the command {fault}: {}", shown(&command)));
+        }
+        self.next_id += 1;
+        self.open.insert(id, name.to_owned());
         // An adapter that has stopped reading has ended or will run out of time; both are noticed by the reader.
         let _ = self.outgoing.send(format!("{command}\n"));
-        id
+        self.said = command;
+        Ok(id)
     }
 
     /// The report on a command, once it is there.
@@ -199,7 +208,8 @@ impl Adapter {
                 return;
             }
         };
-        let Ok(report @ Json::Object(_)) = serde_json::from_slice::<Json>(&text) else {
+        self.lines += 1;
+        let Ok(Json::Object(mut members)) = serde_json::from_slice::<Json>(&text) else {
             let what = if text.ends_with(b"\n") {
                 "a line that is"
             } else {
@@ -211,6 +221,22 @@ impl Adapter {
             ));
             return;
         };
+        // As everywhere in ProtoJSON.
+        members.retain(|_, member| !member.is_null());
+        let report = Json::Object(members);
+        if report == self.said {
+            return self
+                .breaches
+                .push("the adapter repeats the command it got: this is no adapter".to_owned());
+        }
+        let command = report["id"].as_u64().and_then(|id| self.open.get(&id));
+        if let Some(fault) = lines::fault_of_report(&report, command.map(String::as_str)) {
+            return self.breaches.push(format!(
+                "the adapter's line {} {fault}; conformance/v1/host.proto has all members: {}",
+                self.lines,
+                shown(&report)
+            ));
+        }
         if let Some(event) = report.get("event") {
             self.events.push(event.clone());
             return;

@@ -319,6 +319,12 @@ fn check(case: &HostCase) -> Vec<String> {
 }
 
 impl HostCase {
+    /// True if it writes bytes that are no message, which a WebSocket does not carry.
+    pub fn needs_stream(&self) -> bool {
+        let mut steps = self.steps.iter().flat_map(|step| &step.engine);
+        steps.any(|step| step.cut.is_some() || step.bytes_hex.is_some())
+    }
+
     fn is_scripted(&self) -> bool {
         let setup = &self.engine;
         setup.capabilities.is_some()

@@ -4,6 +4,7 @@
 pub mod adapter;
 pub mod case;
 pub mod legal;
+pub mod lines;
 pub mod play;
 pub mod script;
 
@@ -104,7 +105,14 @@ pub fn run(
         tag(&played.played.own_breaches, &mut own);
         tag(&played.adapter, &mut adapters);
         tag(&played.engine, &mut engines);
-        results.push(judged(loaded, &played.played, known, options));
+        match &played.not_here {
+            Some(why) => {
+                let mut result = result_of(loaded, Outcome::NotApplicable, Verdict::Green);
+                result.message = why.clone();
+                results.push(result);
+            }
+            None => results.push(judged(loaded, &played.played, known, options)),
+        }
     }
     if engine.is_some() {
         results.push(check_result(WIRE, &engines, known));
@@ -220,7 +228,7 @@ fn one(
                 let played =
                     Played { ending: Ending::Crash, lines: vec![why], ..Played::nothing() };
                 let (adapter, engine) = (Vec::new(), Vec::new());
-                return HostPlayed { played, adapter, engine, spoiled: true };
+                return HostPlayed { played, adapter, engine, not_here: None, spoiled: true };
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::play::{Ending, Played};
 use crate::proto::Fields as _;
 use crate::proxy::Proxy;
 use crate::trace::{Direction, Recorder, TraceFile, shorten};
-use crate::transport::{How, Incoming, Link, Listener, SendOptions, Target};
+use crate::transport::{How, Incoming, Link, Listener, SendOptions, Spoken, Target};
 use crate::value::unhex;
 use crate::wire::Message;
 
@@ -29,6 +29,8 @@ pub struct HostPlayed {
     pub adapter: Vec<String>,
     /// What the engine of a pair did wrong.
     pub engine: Vec<String>,
+    /// Why the case cannot be played with this host, if it cannot.
+    pub not_here: Option<String>,
     /// The adapter has to be started anew.
     pub spoiled: bool,
 }
@@ -58,6 +60,7 @@ pub fn play(
     let mut played = Played::nothing();
     let (mut breaches, mut engine_breaches) = (Vec::new(), Vec::new());
     let mut said_by_engine = String::new();
+    let (mut not_here, mut spoiled) = (None, false);
     match listener {
         Err(why) => {
             played.own_breaches.push(format!("the runner cannot listen: {why}"));
@@ -91,6 +94,10 @@ pub fn play(
             match result {
                 Ok(()) => played.step.clear(),
                 Err(trouble) => {
+                    if let Trouble::NotHere(why) = &trouble {
+                        // Its session is left in the middle.
+                        (not_here, spoiled) = (Some(why.clone()), true);
+                    }
                     let (ending, lines) = trouble.told();
                     (played.ending, played.lines) = (ending, lines);
                 }
@@ -115,11 +122,12 @@ pub fn play(
     played.stderr = stderr.get(said..).unwrap_or(&stderr).to_owned() + &said_by_engine;
     played.breaches = breaches;
     played.duration = started.elapsed();
-    let spoiled = played.ending != Ending::Pass || adapter.end().is_some();
+    spoiled |= played.ending != Ending::Pass || adapter.end().is_some();
     HostPlayed {
         adapter: std::mem::take(&mut adapter.breaches),
         engine: engine_breaches,
         played,
+        not_here,
         spoiled,
     }
 }
@@ -135,6 +143,8 @@ enum Trouble {
     Time(String),
     /// The case is wrong.
     Case(String),
+    /// The case does not apply to how this host connects.
+    NotHere(String),
 }
 
 impl Trouble {
@@ -143,6 +153,7 @@ impl Trouble {
         match self {
             Trouble::Host(what) => (Ending::Fail, lines(what)),
             Trouble::Adapter(what) => (Ending::Fail, lines(what)),
+            Trouble::NotHere(why) => (Ending::Pass, lines(why)),
             Trouble::Gone(what) => (Ending::Crash, lines(what)),
             Trouble::Time(what) => (Ending::Timeout, lines(what)),
             Trouble::Case(what) => (Ending::Fail, lines(format!("the case is wrong: {what}"))),
@@ -207,7 +218,7 @@ impl Player<'_> {
         }
         // How a session ends that the case has left behind is not its subject: a host may have hung up by itself.
         if self.is_open && self.ended.is_none() {
-            let id = self.adapter.command("close", json!({}));
+            let id = self.adapter.command("close", json!({}))?;
             self.waiting = Some(id);
             if self.engine.is_none() {
                 let asks = EngineStep { optional: true, ..expects("close") };
@@ -223,7 +234,7 @@ impl Player<'_> {
         let command = match verb {
             Some(verb) => {
                 let options = self.options(verb, step)?;
-                Some(self.adapter.command(verb, options))
+                Some(self.adapter.command(verb, options)?)
             }
             None => None,
         };
@@ -314,7 +325,13 @@ impl Player<'_> {
     fn accept(&mut self) -> Result<(), Trouble> {
         loop {
             let slice = self.slice();
-            if let Some((link, _)) = self.listener.accept(slice).map_err(Trouble::Host)? {
+            if let Some((link, spoken)) = self.listener.accept(slice).map_err(Trouble::Host)? {
+                if spoken == Spoken::WebSocket && self.case.needs_stream() {
+                    return Err(Trouble::NotHere(
+                        "the host speaks WebSocket, which has nothing outside of messages"
+                            .to_owned(),
+                    ));
+                }
                 if let Some(engine) = &mut self.engine {
                     let proxy =
                         Proxy::open(link, &mut **engine, self.recorder.clone(), self.deadline);
@@ -674,7 +691,7 @@ impl Player<'_> {
         }
         // The adapter answers in the order of commands that are done: once it has answered this, nothing old is on its way.
         if self.adapter.end().is_none() {
-            let id = self.adapter.command("drop", json!({}));
+            let id = self.adapter.command("drop", json!({}))?;
             self.report(id)?;
         }
         match self.adapter.breaches.first() {
