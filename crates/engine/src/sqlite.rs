@@ -112,8 +112,6 @@ impl Drop for Watch<'_> {
             self.0.set_progress_handler(0);
         }
         hooks.timed_out.set(false);
-        hooks.deadline_ms.set(0);
-        hooks.request.set(None);
     }
 }
 
