@@ -18,6 +18,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) platform: &'a dyn Platform,
     /// How many bytes of rows the answer may still hold.
     pub(crate) result_bytes: usize,
+    /// Who is answered; none: too late for it to be cancelled.
+    pub(crate) request: Option<u32>,
 }
 
 /// How much a batch of a cursor may hold.
@@ -76,13 +78,12 @@ impl Database {
         let result = self.prepare_to_run(&mut compiled, &request, around).and_then(|fetched| {
             let deadline = (request.timeout_ms > 0)
                 .then(|| around.platform.monotonic_ms() + u64::from(request.timeout_ms));
-            if deadline.is_some() {
-                self.link.set_deadline(deadline);
-            }
+            // A commit is over in a moment, and interrupted it would take everything back.
+            let by = around.request.filter(|_| !compiled.statement.commits());
+            let link = self.link.clone();
+            let watch = link.watch(by, deadline);
             let result = self.run(&mut compiled, &request, around);
-            if deadline.is_some() {
-                self.link.set_deadline(None);
-            }
+            drop(watch);
             // Bound without a copy, so they had to live until here.
             drop(fetched);
             result
@@ -130,9 +131,16 @@ impl Database {
         }
     }
 
-    /// The next batch of a cursor.
-    pub(crate) fn fetch(&mut self, cursor: u32) -> Result<(BatchBuilder, bool)> {
-        let fetched = self.cursors.fetch(cursor)?;
+    /// The next batch of a cursor, for a request that may be cancelled.
+    pub(crate) fn fetch(
+        &mut self,
+        cursor: u32,
+        request: Option<u32>,
+    ) -> Result<(BatchBuilder, bool)> {
+        let watch = self.link.watch(request, None);
+        let fetched = self.cursors.fetch(cursor);
+        drop(watch);
+        let fetched = fetched?;
         if let Some(Rows { compiled, sql, .. }) = fetched.finished {
             self.return_statement(sql, compiled);
         }
@@ -160,7 +168,11 @@ impl Database {
         let disturbs =
             statement.writes() || statement.rolls_back_to() || statement.disturbs_readers();
         if self.cursors.len() > 0 && disturbs {
-            self.cursors.drain(around.limits.max_result_bytes as usize)?;
+            // They are other requests' rows: only when nobody is there to see them is it cut short.
+            let watch = self.link.watch(around.request.and(Some(0)), None);
+            let drained = self.cursors.drain(around.limits.max_result_bytes as usize);
+            drop(watch);
+            drained?;
         }
         Ok(fetched)
     }
@@ -287,8 +299,11 @@ impl Database {
         Some([version("pragma main.schema_version")?, version("pragma temp.schema_version")?])
     }
 
-    /// Runs a statement of the engine's own.
+    /// Runs a statement of the engine's own. What has to be mended or completed then is, although the
+    /// time may be up.
     fn control(&mut self, sql: &str) -> Result<()> {
+        let link = self.link.clone();
+        let _undisturbed = link.undisturbed();
         let mut compiled = self.take_statement(sql)?;
         let result = compiled.statement.step();
         self.return_statement(sql.into(), compiled);

@@ -10,6 +10,18 @@ pub trait Platform: Send + Sync + 'static {
     fn monotonic_ms(&self) -> u64;
     /// Fills the buffer with random bytes.
     fn random(&self, buffer: &mut [u8]);
+    /// Whether [`Platform::is_cancelled`] knows of messages that the session was not given yet; it
+    /// then announces that a `cancel` reaches what runs.
+    fn hears_cancels(&self) -> bool {
+        false
+    }
+    /// Whether the request that runs is to stop: a `cancel` for it has arrived and is still to be
+    /// handed to the session, or nobody is there any more who could be answered. Asked every few
+    /// microseconds while a statement runs. Request 0 is none: only the latter counts.
+    fn is_cancelled(&self, request: u32) -> bool {
+        let _ = request;
+        false
+    }
 }
 
 /// A byte run that came beside a frame. It may live outside this program's memory, so it is copied

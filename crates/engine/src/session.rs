@@ -2,7 +2,8 @@
 //!
 //! Guarantees: requests run in arrival order, one at a time; every request is answered exactly
 //! once; the commit event of a request precedes its answer; nothing is sent after the end.
-//! `receive` never runs SQL, so a `cancel` that a shell delivers early reaches what still waits.
+//! `receive` never runs SQL, so a `cancel` that a shell delivers early reaches what still waits; one
+//! that the platform tells of while a statement runs stops that statement.
 //! Where durability is strict, an answer leaves only after what its request committed is stored;
 //! answers behind it wait with it, so that requests sent without waiting share one save.
 
@@ -133,6 +134,8 @@ pub struct Session {
     faults: Faults,
     /// Answers that wait for a save, and the commit events between them.
     held: Vec<Held>,
+    /// Requests that were stopped while they ran; whose `cancel` did it is still to be taken in.
+    interrupted: Vec<u32>,
     last_event_seq: u64,
 }
 
@@ -222,6 +225,7 @@ impl Session {
             clock: ManualClock::default(),
             faults: Faults::default(),
             held: Vec::new(),
+            interrupted: Vec::new(),
             last_event_seq: 0,
         }
     }
@@ -442,7 +446,13 @@ impl Session {
                 self.refuse(queued.id, error, sink);
                 CancelOutcome::Dequeued
             }
-            None => CancelOutcome::TooLate,
+            None => match self.interrupted.iter().position(|stopped| *stopped == target) {
+                Some(position) => {
+                    self.interrupted.swap_remove(position);
+                    CancelOutcome::Interrupted
+                }
+                None => CancelOutcome::TooLate,
+            },
         };
         let response = CancelResponse { outcome: outcome.into() };
         self.answer(id, &Outcome::Plain(response::Outcome::Cancel(response)), vec![], sink);
@@ -478,10 +488,10 @@ impl Session {
                 Err(Error::new(*reason, "the session is over; open a new one"))
             }
             (request::Call::Exec(exec), Phase::Ready(_)) => {
-                self.exec(exec, &attachments, sink).map(Outcome::Exec)
+                self.exec(id, exec, &attachments, sink).map(Outcome::Exec)
             }
             (request::Call::ExecBatch(batch), Phase::Ready(_)) => {
-                self.exec_batch(batch, &attachments, sink)
+                self.exec_batch(id, batch, &attachments, sink)
             }
             (request::Call::Fetch(fetch), Phase::Ready(_)) => return self.fetch(id, &fetch, sink),
             (request::Call::CloseCursor(close), Phase::Ready(ready)) => {
@@ -524,27 +534,33 @@ impl Session {
 
     fn exec(
         &mut self,
+        id: u32,
         request: ExecRequest,
         attachments: &[Box<dyn Attachment>],
         sink: Sink<'_>,
     ) -> Result<ExecOutcome> {
         let result_bytes = self.options.limits.max_result_bytes as usize;
-        self.exec_within(request, attachments, result_bytes, sink)
+        self.exec_within(id, request, attachments, result_bytes, sink)
     }
 
     fn exec_within(
         &mut self,
+        id: u32,
         request: ExecRequest,
         attachments: &[Box<dyn Attachment>],
         result_bytes: usize,
         sink: Sink<'_>,
     ) -> Result<ExecOutcome> {
+        let by = self.may_be_cancelled(id);
         let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
         let limits = &self.options.limits;
         let platform = &*self.platform;
-        let around = Surroundings { attachments, limits, platform, result_bytes };
+        let around = Surroundings { attachments, limits, platform, result_bytes, request: by };
         let is_alone = !ready.database.link.in_transaction();
         let result = ready.database.exec(request, &around);
+        if ready.database.link.take_cancelled() {
+            self.interrupted.push(id);
+        }
         if ready.database.note_commit(is_alone && result.is_ok()) {
             self.committed(sink);
         } else if is_alone && ready.database.link.in_transaction() {
@@ -556,6 +572,7 @@ impl Session {
 
     fn exec_batch(
         &mut self,
+        id: u32,
         batch: ExecBatchRequest,
         attachments: &[Box<dyn Attachment>],
         sink: Sink<'_>,
@@ -578,7 +595,12 @@ impl Session {
         let mut left = self.options.limits.max_result_bytes as usize;
         let mut items = Vec::with_capacity(batch.statements.len());
         for (index, statement) in batch.statements.into_iter().enumerate() {
-            match self.exec_within(statement, attachments, left, sink) {
+            // Statements may be too short to be stopped on their way.
+            let result = match index > 0 && self.is_stopped(id) {
+                true => Err(Error::new(Reason::Cancelled, "cancelled before it ran")),
+                false => self.exec_within(id, statement, attachments, left, sink),
+            };
+            match result {
                 Ok(outcome) => {
                     let used = outcome.batch.as_ref().map_or(0, |batch| batch.encoded_len());
                     left = left.saturating_sub(used);
@@ -586,8 +608,9 @@ impl Session {
                 }
                 Err(mut error) => {
                     error.batch_index = u32::try_from(index).ok();
+                    let is_cancelled = self.interrupted.contains(&id);
                     items.push(Err(EngineError::from(error)));
-                    if !goes_on {
+                    if !goes_on || is_cancelled {
                         break;
                     }
                 }
@@ -598,9 +621,21 @@ impl Session {
 
     /// Answers with as many batches as the host is ready for.
     fn fetch(&mut self, id: u32, fetch: &FetchRequest, sink: Sink<'_>) {
-        for _ in 0..fetch.credit.max(1) {
+        for count in 0..fetch.credit.max(1) {
+            let is_stopped = count > 0 && self.is_stopped(id);
+            let by = self.may_be_cancelled(id);
             let Phase::Ready(ready) = &mut self.phase else { unreachable!("checked by `run`") };
-            match ready.database.fetch(fetch.cursor) {
+            let result = match is_stopped {
+                // As if its statement had been interrupted.
+                true => ready.database.cursors.close(fetch.cursor).and_then(|()| {
+                    Err(Error::new(Reason::Cancelled, "cancelled between two batches"))
+                }),
+                false => ready.database.fetch(fetch.cursor, by),
+            };
+            if ready.database.link.take_cancelled() {
+                self.interrupted.push(id);
+            }
+            match result {
                 Ok((batch, done)) => {
                     let outcome = Outcome::Fetch { batch, done };
                     self.answer_in_turn(id, outcome, vec![], false, sink);
@@ -614,6 +649,24 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Once a `close` has arrived no `cancel` counts any more.
+    fn may_be_cancelled(&self, id: u32) -> Option<u32> {
+        Some(if self.is_closing() { 0 } else { id })
+    }
+
+    /// Whether the request that runs was cancelled, asked between two parts of it.
+    fn is_stopped(&mut self, id: u32) -> bool {
+        let asked = self.may_be_cancelled(id);
+        let is_stopped = self.interrupted.contains(&id)
+            || asked.is_some_and(|request| {
+                self.platform.hears_cancels() && self.platform.is_cancelled(request)
+            });
+        if is_stopped && !self.interrupted.contains(&id) {
+            self.interrupted.push(id);
+        }
+        is_stopped
     }
 
     fn close(&mut self, id: u32, discard_unsaved: bool, sink: Sink<'_>) {

@@ -49,9 +49,14 @@ struct Hooks {
     /// The table whose insertions are watched, and the rowid of the last one.
     watched: RefCell<Option<CString>>,
     inserted: Cell<Option<i64>>,
-    /// On the platform's monotonic clock.
+    /// On the platform's monotonic clock; 0: none.
     deadline_ms: Cell<u64>,
     timed_out: Cell<bool>,
+    /// Whose statement runs, for [`Platform::is_cancelled`]; none: it is not to be stopped that way.
+    request: Cell<Option<u32>>,
+    cancelled: Cell<bool>,
+    /// How often [`on_progress`] is called; 0: not at all.
+    watch_steps: Cell<c_int>,
     /// How many of the engine's own statements are being prepared or stepped.
     inside: Cell<u32>,
     /// What is prepared may read and do nothing else, unless it is the engine's own.
@@ -97,6 +102,31 @@ impl Drop for Reading<'_> {
     }
 }
 
+/// While it lives, statements can be interrupted.
+pub(crate) struct Watch<'a>(&'a Link);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        let hooks = &self.0.hooks;
+        if hooks.watch_steps.replace(0) > 0 {
+            self.0.set_progress_handler(0);
+        }
+        hooks.timed_out.set(false);
+    }
+}
+
+/// While it lives, nothing is interrupted.
+pub(crate) struct Undisturbed<'a>(&'a Link);
+
+impl Drop for Undisturbed<'_> {
+    fn drop(&mut self) {
+        let steps = self.0.hooks.watch_steps.get();
+        if steps > 0 {
+            self.0.set_progress_handler(steps);
+        }
+    }
+}
+
 impl Link {
     /// Opens the image as a database and installs the hooks.
     pub(crate) fn open(
@@ -130,6 +160,9 @@ impl Link {
             inserted: Cell::new(None),
             deadline_ms: Cell::new(0),
             timed_out: Cell::new(false),
+            request: Cell::new(None),
+            cancelled: Cell::new(false),
+            watch_steps: Cell::new(0),
             inside: Cell::new(0),
             only_reads: Cell::new(false),
             tables: RefCell::default(),
@@ -203,17 +236,53 @@ impl Link {
         Ok(())
     }
 
-    /// From now on statements end with an interrupt once the platform's clock reaches the deadline.
-    pub(crate) fn set_deadline(&self, deadline_ms: Option<u64>) {
-        self.hooks.timed_out.set(false);
-        self.hooks.deadline_ms.set(deadline_ms.unwrap_or(0));
-        let context = std::ptr::from_ref::<Hooks>(&self.hooks).cast_mut().cast();
-        let (steps, handler) = match deadline_ms {
-            Some(_) => (OPS_BETWEEN_CLOCK_READS, Some(on_progress as _)),
-            None => (0, None),
+    /// While the guard lives, statements end with an interrupt once the platform's clock reaches the
+    /// deadline, or once the platform says that the request is cancelled.
+    pub(crate) fn watch(&self, request: Option<u32>, deadline_ms: Option<u64>) -> Watch<'_> {
+        let hooks = &self.hooks;
+        let request = request.filter(|_| hooks.platform.hears_cancels());
+        hooks.cancelled.set(false);
+        hooks.deadline_ms.set(deadline_ms.unwrap_or(0));
+        hooks.request.set(request);
+        if request.is_some() || deadline_ms.is_some() {
+            hooks.watch_steps.set(OPS_BETWEEN_LOOKS);
+            self.set_progress_handler(OPS_BETWEEN_LOOKS);
+        }
+        Watch(self)
+    }
+
+    /// While the guard lives, nothing is interrupted: the engine mends or completes.
+    pub(crate) fn undisturbed(&self) -> Undisturbed<'_> {
+        if self.hooks.watch_steps.get() > 0 {
+            self.set_progress_handler(0);
+        }
+        Undisturbed(self)
+    }
+
+    /// Whether anything in the last watch was stopped because its request is cancelled. Asked once.
+    pub(crate) fn take_cancelled(&self) -> bool {
+        self.hooks.cancelled.replace(false)
+    }
+
+    /// Fails if a statement inside the one that runs was interrupted: who started it may have
+    /// overlooked that.
+    pub(crate) fn check_interrupts(&self) -> Result<(), Error> {
+        let reason = match (self.hooks.timed_out.get(), self.hooks.cancelled.get()) {
+            (true, _) => Reason::Timeout,
+            (_, true) => Reason::Cancelled,
+            _ => return Ok(()),
         };
+        let mut error = Error::new(reason, "interrupted");
+        error.sqlite_code = ffi::SQLITE_INTERRUPT;
+        error.sqlite_extended_code = ffi::SQLITE_INTERRUPT;
+        Err(error)
+    }
+
+    /// Looks every so many steps whether to go on; 0: never.
+    fn set_progress_handler(&self, steps: c_int) {
+        let context = std::ptr::from_ref::<Hooks>(&self.hooks).cast_mut().cast();
         // SAFETY: as for the hooks in `open`.
-        unsafe { ffi::sqlite3_progress_handler(self.db(), steps, handler, context) };
+        unsafe { ffi::sqlite3_progress_handler(self.db(), steps, Some(on_progress), context) };
     }
 
     /// Makes the running statement end with an error at its next step.
@@ -329,6 +398,15 @@ impl Link {
 }
 
 impl Hooks {
+    fn is_cancelled(&self) -> bool {
+        let is_cancelled =
+            self.request.get().is_some_and(|request| self.platform.is_cancelled(request));
+        if is_cancelled {
+            self.cancelled.set(true);
+        }
+        is_cancelled
+    }
+
     fn inside(&self) -> Inside<'_> {
         self.inside.set(self.inside.get() + 1);
         Inside { hooks: self, traits: self.traits.get(), target: self.target.take() }
@@ -918,14 +996,16 @@ unsafe extern "C" fn on_update(
 
 /// SAFETY: SQLite calls it with the context given to it.
 unsafe extern "C" fn on_progress(context: *mut c_void) -> c_int {
-    // SAFETY: the context is the boxed `Hooks`, see `Link::set_deadline`.
+    // SAFETY: the context is the boxed `Hooks`, see `Link::set_progress_handler`.
     let hooks = unsafe { &*context.cast::<Hooks>() };
-    let is_over = hooks.platform.monotonic_ms() >= hooks.deadline_ms.get();
-    if is_over {
+    let deadline_ms = hooks.deadline_ms.get();
+    if deadline_ms > 0 && hooks.platform.monotonic_ms() >= deadline_ms {
         hooks.timed_out.set(true);
+        return 1;
     }
-    c_int::from(is_over)
+    c_int::from(hooks.is_cancelled())
 }
+
 /// Where something other than white space, comments and semicolons begins.
 pub(crate) fn start_of_more(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
@@ -971,4 +1051,4 @@ const RESERVED: &[u8] = b"_lix_";
 const LIKE_PATTERN_BYTES: c_int = 4_000;
 
 /// A few microseconds of SQLite's work.
-const OPS_BETWEEN_CLOCK_READS: c_int = 2_000;
+const OPS_BETWEEN_LOOKS: c_int = 2_000;

@@ -1,6 +1,7 @@
 //! `lix-engine`: the engine as a process. Frames travel over stdio or WebSocket, logs go to
 //! stderr; with `--stdio`, stdout carries frames and nothing else.
 
+mod inbox;
 mod platform;
 mod plugins;
 mod serve;

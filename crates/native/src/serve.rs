@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lix_engine_core::{
-    Attachment, Effect, Event, Message, Platform, PluginSource, Session, SessionOptions,
-    StorageRequest,
+    Attachment, Effect, Event, Message, PluginSource, Session, SessionOptions, StorageRequest,
 };
 use lix_engine_protocol::Reason;
 
-use crate::platform::Machine;
+use crate::platform::{Line, Machine, monotonic_ms};
 use crate::plugins::GiveUp;
 use crate::trace::{Direction, Trace};
 use crate::{plugins, storage};
@@ -40,9 +39,14 @@ pub(crate) enum Received {
 
 impl Server {
     /// `give_up` ends the transport, from another thread, when the session never will.
-    pub(crate) fn new(options: SessionOptions, trace: Trace, give_up: GiveUp) -> Self {
+    pub(crate) fn new(
+        options: SessionOptions,
+        trace: Trace,
+        line: Arc<dyn Line>,
+        give_up: GiveUp,
+    ) -> Self {
         let conformance = options.conformance;
-        let session = Session::new(options, Arc::new(Machine));
+        let session = Session::new(options, Arc::new(Machine(line)));
         Self { session, trace, conformance, give_up, awaited: None, is_killed: false }
     }
 
@@ -86,7 +90,7 @@ impl Server {
             return Some(POLL);
         }
         let due_ms = self.session.deadline()?;
-        Some(Duration::from_millis(due_ms.saturating_sub(Machine.monotonic_ms())))
+        Some(Duration::from_millis(due_ms.saturating_sub(monotonic_ms())))
     }
 
     /// The host is gone; what is unsaved is saved.

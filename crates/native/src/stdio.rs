@@ -1,18 +1,22 @@
 //! Frames on stdin and stdout. One thread reads ahead, so that a `cancel` is heard while a
 //! statement runs; it stops reading when too much waits.
+//!
+//! Guarantee: the process does not outlive its host. When stdin has ended and nobody has stdout open
+//! for reading, what runs is interrupted. While somebody reads, what arrived is run to its end.
 
 use std::io::{self, BufReader, BufWriter, Write};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use lix_engine_core::{Effect, SessionOptions};
 use lix_engine_protocol::stream::{
     PREAMBLE, StreamError, read_message, read_preamble, write_frame,
 };
 use lix_engine_protocol::{Error, Limits, Reason};
 
+use crate::inbox::{Inbox, Input};
+use crate::platform::Line;
 use crate::serve::{Received, Server};
 use crate::trace::Trace;
 
@@ -23,7 +27,9 @@ pub(crate) fn serve(options: SessionOptions, trace: Trace) -> io::Result<()> {
     output.write_all(&PREAMBLE)?;
     output.flush()?;
 
-    let (sender, incoming) = sync_channel(2 * options.limits.max_inflight as usize);
+    let room = 2 * options.limits.max_inflight as usize;
+    let (sender, incoming) = sync_channel(room);
+    let stdin = Arc::new(Stdin::new(incoming, room));
     let limits = options.limits;
     // Not joined: it may sit in a read that never returns. The process ends without it.
     std::thread::spawn(move || read_all(&limits, |input| sender.send(input).is_ok()));
@@ -33,7 +39,7 @@ pub(crate) fn serve(options: SessionOptions, trace: Trace) -> io::Result<()> {
         eprintln!("lix-engine: a plugin does not come back, so the process ends");
         std::process::exit(1);
     });
-    let mut server = Server::new(options, trace, give_up);
+    let mut server = Server::new(options, trace, stdin.clone(), give_up);
     let mut result = Ok(());
     let mut broken = None;
     let mut more = false;
@@ -48,7 +54,7 @@ pub(crate) fn serve(options: SessionOptions, trace: Trace) -> io::Result<()> {
         // What arrived is taken in before the next request runs; without work, wait for more, or
         // until a save is due.
         let wait = if more { Wait::Not } else { Wait::For(server.pause()) };
-        let is_connected = take_all(&incoming, wait, |input| match input {
+        let is_connected = stdin.take_all(wait, |input| match input {
             Input::Message(frame, attachments) => server.receive(frame, attachments, &mut send),
             Input::Broken(error) => broken = Some(error),
         });
@@ -73,11 +79,6 @@ pub(crate) fn serve(options: SessionOptions, trace: Trace) -> io::Result<()> {
         None if server.has_failed() => Err(io::Error::other("the session failed")),
         None => Ok(()),
     }
-}
-
-enum Input {
-    Message(Bytes, Vec<Received>),
-    Broken(Error),
 }
 
 fn read_all(limits: &Limits, mut deliver: impl FnMut(Input) -> bool) {
@@ -107,31 +108,115 @@ fn broken(error: StreamError) -> Error {
 }
 
 /// Whether to wait for the first input, and how long.
+#[derive(Clone, Copy)]
 enum Wait {
     Not,
     For(Option<Duration>),
 }
 
-/// Hands on everything that is there, after waiting for the first if asked to. `false` once the
-/// other end is gone and everything is taken.
-fn take_all(incoming: &Receiver<Input>, wait: Wait, mut take: impl FnMut(Input)) -> bool {
-    let first = match wait {
-        Wait::Not => Err(RecvTimeoutError::Timeout),
-        Wait::For(None) => incoming.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        Wait::For(Some(pause)) => incoming.recv_timeout(pause),
-    };
-    match first {
-        Ok(input) => take(input),
-        Err(RecvTimeoutError::Timeout) => {}
-        Err(RecvTimeoutError::Disconnected) => return false,
+/// What the reading thread brought. Only the session's thread takes it; in the middle of a statement
+/// it looks at what it will take later.
+struct Stdin(Mutex<Arrived>);
+
+struct Arrived {
+    incoming: Receiver<Input>,
+    inbox: Inbox,
+    /// How many messages may wait in the inbox.
+    room: usize,
+    has_ended: bool,
+    /// When it was last looked whether anybody reads, and that nobody did.
+    looked: Instant,
+    is_alone: bool,
+}
+
+impl Stdin {
+    fn new(incoming: Receiver<Input>, room: usize) -> Self {
+        Self(Mutex::new(Arrived {
+            incoming,
+            inbox: Inbox::default(),
+            room,
+            has_ended: false,
+            looked: Instant::now(),
+            is_alone: false,
+        }))
     }
-    loop {
-        match incoming.try_recv() {
-            Ok(input) => take(input),
-            Err(TryRecvError::Empty) => return true,
-            Err(TryRecvError::Disconnected) => return false,
+
+    /// Hands on everything that is there, after waiting for the first if asked to. `false` once the
+    /// other end is gone and everything is taken.
+    fn take_all(&self, wait: Wait, mut take: impl FnMut(Input)) -> bool {
+        self.arrived().receive(wait);
+        loop {
+            // Not held while a message is taken in: this may run statements, which look here.
+            let mut arrived = self.arrived();
+            arrived.receive(Wait::Not);
+            let Some(input) = arrived.inbox.pop() else { return !arrived.has_ended };
+            drop(arrived);
+            take(input);
         }
     }
+
+    fn arrived(&self) -> MutexGuard<'_, Arrived> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Line for Stdin {
+    fn wants_stop(&self, request: u32) -> bool {
+        let mut arrived = self.arrived();
+        arrived.receive(Wait::Not);
+        arrived.is_abandoned() || arrived.inbox.cancels(request)
+    }
+}
+
+impl Arrived {
+    /// Gets what is there, after waiting for something if asked to and nothing is.
+    fn receive(&mut self, wait: Wait) {
+        if self.inbox.len() == 0 && !self.has_ended {
+            let first = match wait {
+                Wait::Not => Err(RecvTimeoutError::Timeout),
+                Wait::For(None) => self.incoming.recv().map_err(RecvTimeoutError::from),
+                Wait::For(Some(pause)) => self.incoming.recv_timeout(pause),
+            };
+            match first {
+                Ok(input) => self.inbox.push(input),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => self.has_ended = true,
+            }
+        }
+        while !self.has_ended && self.inbox.len() < self.room {
+            match self.incoming.try_recv() {
+                Ok(input) => self.inbox.push(input),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => self.has_ended = true,
+            }
+        }
+    }
+
+    /// Nothing will come any more, and nobody will hear an answer.
+    fn is_abandoned(&mut self) -> bool {
+        if self.has_ended && !self.is_alone && self.looked.elapsed() >= BETWEEN_LOOKS {
+            self.is_alone = is_unread(io::stdout());
+            self.looked = Instant::now();
+        }
+        self.is_alone
+    }
+}
+
+/// Whether the other end of a pipe or socket is gone. A file always counts as read.
+#[cfg(unix)]
+fn is_unread(output: impl std::os::fd::AsFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    // Asked for nothing, it still tells of errors and hang-ups.
+    let mut polled = [PollFd::new(&output, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&at_once)).is_ok()
+        && polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+}
+
+/// The next answer tells.
+#[cfg(not(unix))]
+fn is_unread(_: io::Stdout) -> bool {
+    false
 }
 
 fn write_message(
@@ -145,6 +230,9 @@ fn write_message(
     }
     Ok(())
 }
+
+/// A system call each; nobody waits for its result.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 const INPUT_BUFFER: usize = 64 * 1024;
 const OUTPUT_BUFFER: usize = 64 * 1024;

@@ -1,10 +1,13 @@
 //! One session per WebSocket connection, each on a thread of its own. A frame is one binary
 //! message, every attachment one more.
+//!
+//! Nobody reads ahead: in the middle of a statement its own thread looks at the socket from time to
+//! time, for a `cancel` and for the end of the connection, which interrupts the statement.
 
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lix_engine_core::{Effect, SessionOptions};
@@ -12,6 +15,8 @@ use lix_engine_protocol::{Error, Limits, Reason, frame};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, WebSocket};
 
+use crate::inbox::{Inbox, Input};
+use crate::platform::Line;
 use crate::serve::{self, Received, Server};
 use crate::trace::Trace;
 
@@ -42,56 +47,87 @@ fn session(stream: TcpStream, options: SessionOptions, trace: Trace) -> tungsten
     let line = stream.try_clone()?;
     let socket = tungstenite::accept_with_config(stream, Some(config))
         .map_err(|error| io::Error::other(error.to_string()))?;
-    let mut connection =
-        Connection { socket, partial: None, limits: options.limits, is_lost: false };
+    let peer = Arc::new(Peer(Mutex::new(Connection {
+        socket,
+        partial: None,
+        limits: options.limits,
+        is_lost: false,
+        inbox: Inbox::default(),
+        looked: Instant::now(),
+        end: None,
+    })));
     // The others go on; this thread is lost until its plugin comes back.
     let give_up = Arc::new(move || {
         eprintln!("lix-engine: a plugin does not come back, so its connection ends");
         let _ = line.shutdown(Shutdown::Both);
     });
-    let mut server = Server::new(options, trace, give_up);
+    let mut server = Server::new(options, trace, peer.clone(), give_up);
+    let result = converse(&peer, &mut server);
+    // However it ended, what is committed is saved.
+    server.hang_up();
+    result
+}
+
+/// From the first message to the last.
+fn converse(peer: &Peer, server: &mut Server) -> tungstenite::Result<()> {
     let mut more = false;
     // Also a session that failed refuses what comes, until the peer hangs up.
-    while !connection.is_lost {
+    while !peer.connection().is_over() {
         let mut replies = Vec::new();
         let mut send = |effect: Effect| replies.push(effect);
-        let mut is_connected = true;
         // What arrived is taken in before the next request runs; without work, wait for more.
         let mut wait = if more { Wait::Not } else { Wait::For(server.pause()) };
         loop {
-            match connection.next(wait) {
-                Ok(Some(Input::Message(frame, attachments))) => {
+            // Not held while a message is taken in: this may run statements, which look here.
+            let next = peer.connection().next(wait);
+            match next {
+                Ok(Some(Arrival::Input(Input::Message(frame, attachments)))) => {
                     server.receive(frame, attachments, &mut send);
                 }
-                Ok(Some(Input::Broken(error))) => server.broken(error, &mut send),
-                Ok(Some(Input::Nothing)) => continue,
+                Ok(Some(Arrival::Input(Input::Broken(error)))) => server.broken(error, &mut send),
+                Ok(Some(Arrival::Nothing)) => continue,
                 Ok(None) => break,
                 Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed) => {
-                    is_connected = false;
-                    break;
+                    return Ok(());
                 }
                 Err(error) => return Err(error),
             }
             wait = Wait::Not;
         }
-        more = is_connected && server.step(&mut send);
+        more = server.step(&mut send);
         if server.is_killed() {
             return Ok(());
         }
+        let mut connection = peer.connection();
         for effect in replies {
             connection.carry_out(effect)?;
-        }
-        if !is_connected {
-            server.hang_up();
-            return Ok(());
         }
         connection.socket.flush()?;
     }
     server.hang_up();
     // Say goodbye and wait for the peer to do the same.
-    connection.socket.close(None)?;
-    while connection.socket.read().is_ok() {}
+    let socket = &mut peer.connection().socket;
+    socket.close(None)?;
+    while socket.read().is_ok() {}
     Ok(())
+}
+
+/// The other side, for the one thread that talks to it; in the middle of a statement this looks at
+/// what it will take later.
+struct Peer(Mutex<Connection>);
+
+impl Peer {
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Line for Peer {
+    fn wants_stop(&self, request: u32) -> bool {
+        let mut connection = self.connection();
+        connection.look_ahead();
+        connection.end.is_some() || connection.inbox.cancels(request)
+    }
 }
 
 struct Connection {
@@ -101,6 +137,11 @@ struct Connection {
     limits: Limits,
     /// The next message cannot be found any more.
     is_lost: bool,
+    /// What was read ahead, and how reading ended on the way.
+    inbox: Inbox,
+    end: Option<tungstenite::Error>,
+    /// When it was last read ahead.
+    looked: Instant,
 }
 
 struct Partial {
@@ -116,15 +157,49 @@ enum Wait {
     For(Option<Duration>),
 }
 
-enum Input {
-    Message(Bytes, Vec<Received>),
-    Broken(Error),
+enum Arrival {
+    Input(Input),
+    /// Something that is for the transport alone.
     Nothing,
 }
 
 impl Connection {
     /// The next complete message; `None` if none is there and nobody wants to wait.
-    fn next(&mut self, wait: Wait) -> tungstenite::Result<Option<Input>> {
+    fn next(&mut self, wait: Wait) -> tungstenite::Result<Option<Arrival>> {
+        match (self.inbox.pop(), self.end.take()) {
+            (Some(input), end) => {
+                self.end = end;
+                Ok(Some(Arrival::Input(input)))
+            }
+            (None, Some(end)) => Err(end),
+            (None, None) => self.read(wait),
+        }
+    }
+
+    /// Nothing can be read any more, and what was read is taken in.
+    fn is_over(&self) -> bool {
+        self.is_lost && self.inbox.len() == 0
+    }
+
+    /// Reads what is there, if the last time is a while ago: each look is some system calls.
+    fn look_ahead(&mut self) {
+        if self.looked.elapsed() < BETWEEN_LOOKS {
+            return;
+        }
+        let room = 2 * self.limits.max_inflight as usize;
+        while self.end.is_none() && !self.is_lost && self.inbox.len() < room {
+            match self.read(Wait::Not) {
+                Ok(Some(Arrival::Input(input))) => self.inbox.push(input),
+                Ok(Some(Arrival::Nothing)) => {}
+                Ok(None) => break,
+                Err(error) => self.end = Some(error),
+            }
+        }
+        self.looked = Instant::now();
+    }
+
+    /// As [`Connection::next`], from the socket.
+    fn read(&mut self, wait: Wait) -> tungstenite::Result<Option<Arrival>> {
         loop {
             let stream = self.socket.get_ref();
             match wait {
@@ -141,9 +216,12 @@ impl Connection {
                 Ok(Message::Binary(bytes)) => bytes,
                 Ok(Message::Text(_)) => {
                     let message = "a frame is a binary message, this one is text";
-                    return Ok(Some(Input::Broken(Error::new(Reason::FrameMalformed, message))));
+                    return Ok(Some(Arrival::Input(Input::Broken(Error::new(
+                        Reason::FrameMalformed,
+                        message,
+                    )))));
                 }
-                Ok(_) => return Ok(Some(Input::Nothing)),
+                Ok(_) => return Ok(Some(Arrival::Nothing)),
                 Err(tungstenite::Error::Io(error))
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
                 {
@@ -153,12 +231,12 @@ impl Connection {
                     self.is_lost = true;
                     let error = Error::new(Reason::LimitExceeded, error.to_string())
                         .subject("max_attachment_bytes");
-                    return Ok(Some(Input::Broken(error)));
+                    return Ok(Some(Arrival::Input(Input::Broken(error))));
                 }
                 Err(error) => return Err(error),
             };
             if let Some(message) = self.assemble(bytes) {
-                return Ok(Some(message));
+                return Ok(Some(Arrival::Input(message)));
             }
         }
     }
@@ -197,5 +275,8 @@ impl Connection {
         Ok(())
     }
 }
+
+/// Short for who waits for a cancel, long for the statement.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 const SHORTEST: Duration = Duration::from_millis(1);

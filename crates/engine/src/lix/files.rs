@@ -195,7 +195,10 @@ impl Lix {
             return Err(Error::new(Reason::PluginFailed, message).subject(key));
         }
         let _called = Called::new(&self.files, version_id);
-        call(&*plugins).map_err(|error| match error.subject.is_empty() {
+        let result = call(&*plugins);
+        // A plugin that catches what interrupted its query would go on with half of the truth.
+        self.sql.link().check_interrupts()?;
+        result.map_err(|error| match error.subject.is_empty() {
             true => error.subject(key),
             false => error,
         })

@@ -322,6 +322,9 @@ impl Session {
         if !self.options.storage.is_empty() {
             capabilities.extend([Capability::Persistence, Capability::Autosave]);
         }
+        if self.platform.hears_cancels() {
+            capabilities.push(Capability::CancelRunning);
+        }
         for format in self.options.plugins {
             match format {
                 PluginFormat::Esm => capabilities.push(Capability::PluginsEsm),

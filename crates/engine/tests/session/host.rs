@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use lix_engine_core::{
@@ -55,7 +55,12 @@ impl Host {
     }
 
     pub(crate) fn with(options: SessionOptions) -> Self {
-        let platform = Arc::new(TestPlatform::default());
+        Self::on(TestPlatform::default(), options)
+    }
+
+    /// A session on a platform of the test's.
+    pub(crate) fn on(platform: TestPlatform, options: SessionOptions) -> Self {
+        let platform = Arc::new(platform);
         let limits = options.limits;
         Self {
             session: Session::new(options, platform.clone()),
@@ -429,10 +434,18 @@ pub(crate) struct TestPlatform {
     now_ms: AtomicU64,
     /// How far the clock goes on each time it is read.
     pub(crate) tick_ms: AtomicU64,
+    /// The request whose `cancel` has arrived, for a shell that hears it while a statement runs.
+    pub(crate) cancelled: Option<AtomicU32>,
     drawn: AtomicU64,
 }
 
 impl TestPlatform {
+    /// Hears what is cancelled while it runs.
+    #[allow(dead_code, reason = "for the tests of cancel")]
+    pub(crate) fn hearing() -> Self {
+        Self { cancelled: Some(AtomicU32::new(0)), ..Self::default() }
+    }
+
     pub(crate) fn now_ms(&self) -> u64 {
         self.now_ms.load(Ordering::Relaxed)
     }
@@ -451,6 +464,15 @@ impl TestPlatform {
 }
 
 impl Platform for TestPlatform {
+    fn hears_cancels(&self) -> bool {
+        self.cancelled.is_some()
+    }
+
+    fn is_cancelled(&self, request: u32) -> bool {
+        let cancelled = self.cancelled.as_ref().expect("asked only where it is heard");
+        request != 0 && cancelled.load(Ordering::Relaxed) == request
+    }
+
     fn unix_ms(&self) -> i64 {
         1_700_000_000_000 + self.now_ms() as i64
     }

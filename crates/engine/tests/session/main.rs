@@ -2,6 +2,7 @@
 
 #![allow(clippy::result_large_err, reason = "an error of the protocol, not of a hot path")]
 
+mod cancel;
 mod cursors;
 mod errors;
 mod exec;

@@ -4,11 +4,10 @@
 use std::borrow::Cow;
 use std::io::Write as _;
 
-use lix_engine_core::Platform as _;
 use rquickjs::{Ctx, Exception, Function, Object, TypedArray};
 
 use super::realm::{bytes, text};
-use crate::platform::Machine;
+use crate::platform;
 
 pub(super) fn install(ctx: &Ctx<'_>) -> rquickjs::Result<()> {
     let native = Object::new(ctx.clone())?;
@@ -55,7 +54,7 @@ fn incomplete(array: TypedArray<'_, u8>) -> usize {
 
 fn random(ctx: Ctx<'_>, len: usize) -> rquickjs::Result<TypedArray<'_, u8>> {
     let mut bytes = vec![0; len];
-    Machine.random(&mut bytes);
+    platform::random(&mut bytes);
     TypedArray::new_copy(ctx, bytes)
 }
 

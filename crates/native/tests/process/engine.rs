@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lix_engine_proto::{
-    ExecRequest, ExecResponse, Frame, Request, Response, event, frame, request, response,
+    CancelRequest, ExecRequest, ExecResponse, Frame, Request, Response, event, frame, request,
+    response,
 };
 use prost::Message as _;
 
@@ -97,6 +98,23 @@ impl Engine {
             std::thread::yield_now();
         };
         End { status, stderr }
+    }
+
+    /// How much processor time it has used, in hundredths of a second.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn ticks(&self) -> u64 {
+        let pid = self.child.lock().unwrap().id();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+        // Behind the name, which may hold anything: user and system time are fields 14 and 15.
+        let fields = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace();
+        fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+    }
+
+    /// How many threads it has.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn threads(&self) -> usize {
+        let pid = self.child.lock().unwrap().id();
+        std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs").count()
     }
 
     pub(crate) fn stderr(&mut self) -> std::process::ChildStderr {
@@ -193,6 +211,10 @@ pub(crate) fn init(id: u32) -> Frame {
     request(id, request::Call::Init(Default::default()))
 }
 
+pub(crate) fn cancel(id: u32, target: u32) -> Frame {
+    request(id, request::Call::Cancel(CancelRequest { target }))
+}
+
 pub(crate) fn close(id: u32) -> Frame {
     request(id, request::Call::Close(Default::default()))
 }
@@ -214,6 +236,10 @@ pub(crate) fn first_ints(frame: &Frame) -> Bytes {
 
 /// Long enough for everything that is sent behind it to arrive.
 pub(crate) const LONG: &str = "with n(i) as (values (1) union all select i + 1 from n where i < 2000000) select count(*) from n";
+
+/// Never done.
+pub(crate) const ENDLESS: &str =
+    "with n(i) as (values (1) union all select i + 1 from n) select count(*) from n";
 
 /// Far longer than any test takes.
 const PATIENCE: Duration = Duration::from_secs(120);

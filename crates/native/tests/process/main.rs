@@ -1,5 +1,7 @@
 //! The program as others meet it: a process, its streams, its exit status.
 
+#[cfg(target_os = "linux")]
+mod cancel;
 mod command_line;
 mod engine;
 mod plugins;

@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
-use lix_engine_proto::{CancelRequest, Frame, InitRequest, init_request, request, response};
+use lix_engine_proto::{Frame, InitRequest, init_request, request, response};
 
 use crate::engine::{
-    Engine, LONG, Message, PREAMBLE, close, exec, first_ints, framed, init, request,
+    Engine, LONG, Message, PREAMBLE, cancel, close, exec, first_ints, framed, init, request,
 };
 
 #[test]
@@ -171,7 +171,6 @@ fn promised_lengths_take_no_memory() {
 #[test]
 fn cancel_reaches_what_waits_behind_a_long_statement() {
     let mut engine = Engine::stdio();
-    let cancel = |id, target| request(id, request::Call::Cancel(CancelRequest { target }));
     let mut input = PREAMBLE.to_vec();
     for frame in [
         init(1),

@@ -10,13 +10,13 @@ use tungstenite::{Message, WebSocket};
 use crate::engine::{Engine, LONG, close, exec, first_ints, init, request, verdict};
 use crate::plugins::{UNSTOPPABLE, inline, with};
 
-struct Server {
+pub(crate) struct Server {
     address: String,
-    _engine: Engine,
+    pub(crate) engine: Engine,
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut engine = Engine::start(&["serve", "--ws", "127.0.0.1:0"]);
         let mut line = String::new();
         let mut stderr = BufReader::new(engine.stderr());
@@ -24,48 +24,48 @@ impl Server {
         // Its log is read to the end, so that it never waits for a reader.
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
         let address = line.trim().strip_prefix("listening on ws://").expect(&line).to_owned();
-        Self { address, _engine: engine }
+        Self { address, engine }
     }
 
-    fn connect(&self) -> Client {
+    pub(crate) fn connect(&self) -> Client {
         let stream = TcpStream::connect(&self.address).unwrap();
         stream.set_nodelay(true).unwrap();
         let (socket, _) = tungstenite::client(format!("ws://{}/", self.address), stream).unwrap();
         Client(socket)
     }
 
-    fn ready(&self) -> Client {
+    pub(crate) fn ready(&self) -> Client {
         let mut client = self.connect();
         assert_eq!(verdict(&client.call(&init(1), &[]).0), "ok");
         client
     }
 }
 
-struct Client(WebSocket<TcpStream>);
+pub(crate) struct Client(pub(crate) WebSocket<TcpStream>);
 
 impl Client {
-    fn send(&mut self, frame: &Frame, attachments: &[&[u8]]) {
+    pub(crate) fn send(&mut self, frame: &Frame, attachments: &[&[u8]]) {
         self.0.send(Message::binary(frame.encode_to_vec())).unwrap();
         for attachment in attachments {
             self.0.send(Message::binary(attachment.to_vec())).unwrap();
         }
     }
 
-    fn receive(&mut self) -> (Frame, Vec<Vec<u8>>) {
+    pub(crate) fn receive(&mut self) -> (Frame, Vec<Vec<u8>>) {
         let mut binary = || self.0.read().unwrap().into_data();
         let frame = Frame::decode(binary()).unwrap();
         let attachments = frame.attachment_sizes.iter().map(|_| binary().to_vec()).collect();
         (frame, attachments)
     }
 
-    fn call(&mut self, frame: &Frame, attachments: &[&[u8]]) -> (Frame, Vec<Vec<u8>>) {
+    pub(crate) fn call(&mut self, frame: &Frame, attachments: &[&[u8]]) -> (Frame, Vec<Vec<u8>>) {
         self.send(frame, attachments);
         let (answer, attachments) = self.receive();
         assert_eq!(answer.id, frame.id);
         (answer, attachments)
     }
 
-    fn verdict(&mut self, frame: &Frame) -> String {
+    pub(crate) fn verdict(&mut self, frame: &Frame) -> String {
         verdict(&self.call(frame, &[]).0)
     }
 }
