@@ -16,7 +16,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::run::{Took, cargo, green, note, red, root, say, step, target_dir};
+use crate::run::{Took, build_programs, cargo, green, note, red, root, say, step, target_dir};
 use catalogue::{CATALOGUE, Mutant};
 
 /// `cargo xtask mutants …`, as asked for: `--check`, `--write-table`, or all or the named mutants.
@@ -67,7 +67,7 @@ fn hunt(names: &[&str]) -> Result<()> {
         .collect();
     ensure!(unknown.is_empty(), "no mutant is called {}", unknown.join(", "));
     let workspace = source::write(&mutants)?;
-    cargo().args(["build", "--package", "lix-engine-conformance", "--bin", "conformance"]).run()?;
+    build_programs()?;
     // The copy lies in the target directory, and shares what is built of the registry with everything else there.
     cargo()
         .args(["build", "--package", "lix-engine-native", "--manifest-path"])
@@ -95,6 +95,7 @@ fn hunt(names: &[&str]) -> Result<()> {
     note(&format!("{} mutants in {}", hunted.len(), Took(started.elapsed())));
     let report = target_dir().join("conformance/mutants.json");
     let written: Vec<Value> = hunted.iter().zip(&hunts).map(|(m, hunt)| hunt.json(m)).collect();
+    std::fs::create_dir_all(report.parent().expect("reports have a folder"))?;
     std::fs::write(&report, serde_json::to_string_pretty(&written)? + "\n")?;
     note(&format!("written: {}", report.display()));
 
