@@ -157,8 +157,10 @@ impl Lix {
     /// To be called before anybody asks for ids or schemas: a rollback may have changed what holds.
     pub(crate) fn refresh(&self) -> Result<()> {
         if self.is_stale.replace(false) {
-            self.load_schemas()?;
-            self.load_mode()?;
+            let loaded = self.load_schemas().and_then(|()| self.load_mode());
+            // Interrupted half-way, it is still to be done.
+            self.is_stale.set(loaded.is_err());
+            loaded?;
         }
         Ok(())
     }

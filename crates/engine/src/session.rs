@@ -465,6 +465,8 @@ impl Session {
         attachments: Vec<Box<dyn Attachment>>,
         sink: Sink<'_>,
     ) {
+        // An id that is used again is another request.
+        self.interrupted.retain(|stopped| *stopped != id);
         let seq_before = self.commit_seq();
         let result = match (call, &mut self.phase) {
             (_, Phase::Loading(_) | Phase::Opening(_)) => {

@@ -55,6 +55,8 @@ struct Hooks {
     /// Whose statement runs, for [`Platform::is_cancelled`]; none: it is not to be stopped that way.
     request: Cell<Option<u32>>,
     cancelled: Cell<bool>,
+    /// What runs, the innermost: see [`on_progress`].
+    stepping: Cell<*mut ffi::sqlite3_stmt>,
     /// How often [`on_progress`] is called; 0: not at all.
     watch_steps: Cell<c_int>,
     /// How many of the engine's own statements are being prepared or stepped.
@@ -162,6 +164,7 @@ impl Link {
             timed_out: Cell::new(false),
             request: Cell::new(None),
             cancelled: Cell::new(false),
+            stepping: Cell::new(std::ptr::null_mut()),
             watch_steps: Cell::new(0),
             inside: Cell::new(0),
             only_reads: Cell::new(false),
@@ -630,8 +633,11 @@ impl Statement {
 
     /// Goes to the next row; `false` at the end.
     pub(crate) fn step(&mut self) -> Result<bool, Report> {
+        let outer = self.link.hooks.stepping.replace(self.raw);
         // SAFETY: as above.
-        match unsafe { ffi::sqlite3_step(self.raw) } {
+        let code = unsafe { ffi::sqlite3_step(self.raw) };
+        self.link.hooks.stepping.set(outer);
+        match code {
             ffi::SQLITE_ROW => Ok(true),
             ffi::SQLITE_DONE => {
                 self.link.hooks.resume_panic();
@@ -998,6 +1004,13 @@ unsafe extern "C" fn on_update(
 unsafe extern "C" fn on_progress(context: *mut c_void) -> c_int {
     // SAFETY: the context is the boxed `Hooks`, see `Link::set_progress_handler`.
     let hooks = unsafe { &*context.cast::<Hooks>() };
+    let running = hooks.stepping.get();
+    // SQLite also asks when a statement has come to its end, and would then call a failure what has
+    // taken effect.
+    // SAFETY: the statement is alive while it is being stepped.
+    if !running.is_null() && unsafe { ffi::sqlite3_stmt_busy(running) } == 0 {
+        return 0;
+    }
     let deadline_ms = hooks.deadline_ms.get();
     if deadline_ms > 0 && hooks.platform.monotonic_ms() >= deadline_ms {
         hooks.timed_out.set(true);

@@ -17,11 +17,19 @@ pub(crate) enum Input {
     Broken(Error),
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Note {
+    Nothing,
+    /// It is one of `cancels`.
+    Cancel,
+    Close,
+}
+
 /// In order of arrival.
 #[derive(Default)]
 pub(crate) struct Inbox {
-    /// With each, whether it is one of `cancels`.
-    waiting: VecDeque<(Input, bool)>,
+    /// With each, what was noted of it.
+    waiting: VecDeque<(Input, Note)>,
     /// The targets of the cancels among them, and the ids of these cancels.
     cancels: VecDeque<(u32, u32)>,
     /// A `close` was among them, or the end: no later `cancel` counts.
@@ -34,49 +42,65 @@ impl Inbox {
     }
 
     pub(crate) fn push(&mut self, input: Input) {
-        let noted = self.cancels.len();
-        match &input {
-            _ if self.ends => {}
+        let note = match &input {
+            _ if self.ends => Note::Nothing,
             Input::Message(frame, attachments) => self.note(frame, attachments.is_empty()),
-            Input::Broken(_) => self.ends = true,
-        }
-        self.waiting.push_back((input, self.cancels.len() > noted));
+            Input::Broken(_) => {
+                self.ends = true;
+                Note::Nothing
+            }
+        };
+        self.waiting.push_back((input, note));
     }
 
     /// The oldest; what it wants stopped is from now on for the session to say.
     pub(crate) fn pop(&mut self) -> Option<Input> {
-        let (input, is_noted) = self.waiting.pop_front()?;
-        if is_noted {
-            self.cancels.pop_front();
+        let (input, note) = self.waiting.pop_front()?;
+        match note {
+            Note::Nothing => {}
+            Note::Cancel => drop(self.cancels.pop_front()),
+            // The session may refuse it.
+            Note::Close => self.ends = false,
         }
         Some(input)
     }
 
     /// Whether a cancel of the request waits here.
     pub(crate) fn cancels(&self, request: u32) -> bool {
-        // A cancel under the id of what it cancels is a mistake, and refused.
-        self.cancels.iter().any(|(target, id)| *target == request && *id != request)
+        // A cancel under the id of what it cancels is a mistake, and refused. 0 is nobody's id.
+        let is_meant = |(target, id): &(u32, u32)| *target == request && *id != request;
+        request != 0 && self.cancels.iter().any(is_meant)
     }
 
     /// Only what the session will not refuse may have an effect.
-    fn note(&mut self, frame: &Bytes, is_alone: bool) {
+    fn note(&mut self, frame: &Bytes, is_alone: bool) -> Note {
+        if frame.len() > LONGEST {
+            return Note::Nothing;
+        }
         let Ok(Frame { id, attachment_sizes, body: Some(frame::Body::Request(request)) }) =
             lix_engine_protocol::frame::decode(frame.clone())
         else {
-            return;
+            return Note::Nothing;
         };
         if id == 0 || request.scope != 0 {
-            return;
+            return Note::Nothing;
         }
         match request.call {
             Some(request::Call::Cancel(cancel)) if is_alone && attachment_sizes.is_empty() => {
                 self.cancels.push_back((cancel.target, id));
+                Note::Cancel
             }
-            Some(request::Call::Close(_)) => self.ends = true,
-            _ => {}
+            Some(request::Call::Close(_)) => {
+                self.ends = true;
+                Note::Close
+            }
+            _ => Note::Nothing,
         }
     }
 }
+
+/// A `cancel` or `close` is a few bytes; longer frames are not read twice.
+const LONGEST: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -118,6 +142,14 @@ mod tests {
         inbox.push(cancel(7, 3));
         assert!(!inbox.cancels(3));
         assert_eq!(inbox.len(), 6);
+        // Whether the close was one is for the session to say, once it has it.
+        while inbox.len() > 1 {
+            assert!(inbox.pop().is_some());
+        }
+        inbox.push(cancel(8, 4));
+        assert!(!inbox.cancels(3) && inbox.cancels(4));
+        inbox.push(cancel(9, 0));
+        assert!(!inbox.cancels(0));
         // What is ignored is popped without taking the note of another.
         let mut inbox = Inbox::default();
         inbox.push(cancel(3, 0));

@@ -162,7 +162,9 @@ impl Server {
                         }
                     }
                 };
-                more = session.handle(event, &mut |effect| sink(effect, &mut wanted));
+                session.receive(event, &mut |effect| sink(effect, &mut wanted));
+                // What waits runs in a step of its own: answers leave and cancels arrive before it.
+                more = true;
             }
             more
         };

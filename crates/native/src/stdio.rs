@@ -194,7 +194,9 @@ impl Arrived {
 
     /// Nothing will come any more, and nobody will hear an answer.
     fn is_abandoned(&mut self) -> bool {
-        if self.has_ended && !self.is_alone && self.looked.elapsed() >= BETWEEN_LOOKS {
+        // A full inbox does not notice the end of the input.
+        let may_have_ended = self.has_ended || self.inbox.len() >= self.room;
+        if may_have_ended && !self.is_alone && self.looked.elapsed() >= BETWEEN_LOOKS {
             self.is_alone = is_unread(io::stdout());
             self.looked = Instant::now();
         }
@@ -206,8 +208,8 @@ impl Arrived {
 #[cfg(unix)]
 fn is_unread(output: impl std::os::fd::AsFd) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    // Asked for nothing, it still tells of errors and hang-ups.
-    let mut polled = [PollFd::new(&output, PollFlags::empty())];
+    // Asked for nothing, some systems tell nothing, not even of errors and hang-ups.
+    let mut polled = [PollFd::new(&output, PollFlags::OUT)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut polled, Some(&at_once)).is_ok()
         && polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)

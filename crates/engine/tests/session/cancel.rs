@@ -125,6 +125,19 @@ fn what_is_too_short_to_be_stopped_is_done() {
 }
 
 #[test]
+fn what_is_called_cancelled_was_not_done() {
+    let mut host = ready();
+    // SQLite counts its steps across statements, so that in time it looks at every place of one.
+    let mut done = 0;
+    for _ in 0..1_000 {
+        let insert = request::Call::Exec(exec("insert into t values (1)"));
+        let (answers, _) = stopped(&mut host, insert);
+        done += usize::from(reason(&answers[0]) == "ok");
+    }
+    assert_eq!(rows(&host.exec("select count(*) from t")), [done.to_string()]);
+}
+
+#[test]
 fn a_batch_ends_between_two_statements() {
     let mut host = ready();
     let batch = ExecBatchRequest {
