@@ -56,12 +56,18 @@ const IMPLEMENTATIONS: &[Implementation] = &[
     // The same without any storage.
     engine("node-memory", "conformance/adapters/node-memory/impl.json", &[Need::Package]),
     // A worker in Chromium, OPFS, real time.
-    engine("browser", "conformance/adapters/browser/impl.json", &[Need::Package, Need::Chromium]),
+    Implementation {
+        name: "browser",
+        file: "conformance/adapters/browser/impl.json",
+        options: PATIENT,
+        needs: &[Need::Package, Need::Chromium],
+        runs_sql_files: true,
+    },
     // The same with control calls: what is about time, faults and crashes.
     Implementation {
         name: "browser-control",
         file: "conformance/adapters/browser-control/impl.json",
-        options: &["--profile", "persistence"],
+        options: &["--profile", "persistence", "--timeout-ms", "30000"],
         needs: &[Need::Package, Need::Chromium],
         runs_sql_files: false,
     },
@@ -77,7 +83,7 @@ const IMPLEMENTATIONS: &[Implementation] = &[
     Implementation {
         name: "engine-sqlite-wasm-browser",
         file: SQLITE_WASM,
-        options: &["--profile", "core,robust,streaming"],
+        options: &["--profile", "core,robust,streaming", "--timeout-ms", "30000"],
         needs: &[Need::SqliteWasm, Need::Chromium],
         runs_sql_files: false,
     },
@@ -85,6 +91,9 @@ const IMPLEMENTATIONS: &[Implementation] = &[
     host("host-javascript", "examples/host-javascript/impl.json", &[Need::NodeModules]),
     pair("pair-javascript", "examples/host-javascript/impl.json", &[Need::NodeModules]),
 ];
+
+/// A browser beside other work may load nothing for ten seconds; what it then does is not wrong.
+const PATIENT: &[&str] = &["--timeout-ms", "30000"];
 
 const SQLITE_WASM: &str = "examples/engine-sqlite-wasm/impl-browser.json";
 const SQLITE_WASM_IN_NODE: &str = "examples/engine-sqlite-wasm/impl.json";
