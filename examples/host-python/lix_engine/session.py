@@ -2,8 +2,10 @@
 import collections
 import concurrent.futures
 import copy
+import math
 import queue
 import threading
+import time
 
 import engine_pb2 as pb
 from .errors import closed, from_engine, malformed, transport_closed
@@ -65,7 +67,7 @@ class Session:
         """Sends a request and waits. An interrupt from the keyboard cancels it."""
         future = self.send(attachments, **call)
         try:
-            response, attached = future.result(timeout)
+            response, attached = _result(future, timeout)
         except KeyboardInterrupt:
             self.send(cancel=pb.CancelRequest(target=future.request_id))
             raise
@@ -165,3 +167,15 @@ class Session:
         """On a thread of its own, so that a listener may use the connection."""
         while (event := events.get()) is not None:
             on_event(*event)
+
+
+def _result(future, timeout):
+    """Waits a second at a time: a Ctrl-C that comes just before Python begins to wait is noticed when it wakes up."""
+    end = math.inf if timeout is None else time.monotonic() + timeout
+    while True:
+        left = end - time.monotonic()
+        try:
+            return future.result(max(0, min(1, left)))
+        except TimeoutError:
+            if left <= 1:
+                raise
