@@ -18,8 +18,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) platform: &'a dyn Platform,
     /// How many bytes of rows the answer may still hold.
     pub(crate) result_bytes: usize,
-    /// Who is answered; none: too late for it to be cancelled.
-    pub(crate) request: Option<u32>,
+    /// Who may be cancelled; 0: nobody.
+    pub(crate) request: u32,
 }
 
 /// How much a batch of a cursor may hold.
@@ -79,7 +79,7 @@ impl Database {
             let deadline = (request.timeout_ms > 0)
                 .then(|| around.platform.monotonic_ms() + u64::from(request.timeout_ms));
             // A commit is over in a moment, and interrupted it would take everything back.
-            let by = around.request.filter(|_| !compiled.statement.commits());
+            let by = (!compiled.statement.commits()).then_some(around.request);
             let link = self.link.clone();
             let watch = link.watch(by, deadline);
             let result = self.run(&mut compiled, &request, around);
@@ -132,12 +132,8 @@ impl Database {
     }
 
     /// The next batch of a cursor, for a request that may be cancelled.
-    pub(crate) fn fetch(
-        &mut self,
-        cursor: u32,
-        request: Option<u32>,
-    ) -> Result<(BatchBuilder, bool)> {
-        let watch = self.link.watch(request, None);
+    pub(crate) fn fetch(&mut self, cursor: u32, request: u32) -> Result<(BatchBuilder, bool)> {
+        let watch = self.link.watch(Some(request), None);
         let fetched = self.cursors.fetch(cursor);
         drop(watch);
         let fetched = fetched?;
@@ -169,7 +165,7 @@ impl Database {
             statement.writes() || statement.rolls_back_to() || statement.disturbs_readers();
         if self.cursors.len() > 0 && disturbs {
             // They are other requests' rows: only when nobody is there to see them is it cut short.
-            let watch = self.link.watch(around.request.and(Some(0)), None);
+            let watch = self.link.watch(Some(0), None);
             let drained = self.cursors.drain(around.limits.max_result_bytes as usize);
             drop(watch);
             drained?;

@@ -654,18 +654,18 @@ impl Session {
     }
 
     /// Once a `close` has arrived no `cancel` counts any more.
-    fn may_be_cancelled(&self, id: u32) -> Option<u32> {
-        Some(if self.is_closing() { 0 } else { id })
+    fn may_be_cancelled(&self, id: u32) -> u32 {
+        if self.is_closing() { 0 } else { id }
     }
 
     /// Whether the request that runs was cancelled, asked between two parts of it.
     fn is_stopped(&mut self, id: u32) -> bool {
         let asked = self.may_be_cancelled(id);
-        let is_stopped = self.interrupted.contains(&id)
-            || asked.is_some_and(|request| {
-                self.platform.hears_cancels() && self.platform.is_cancelled(request)
-            });
-        if is_stopped && !self.interrupted.contains(&id) {
+        if self.interrupted.contains(&id) {
+            return true;
+        }
+        let is_stopped = self.platform.hears_cancels() && self.platform.is_cancelled(asked);
+        if is_stopped {
             self.interrupted.push(id);
         }
         is_stopped

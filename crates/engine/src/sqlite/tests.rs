@@ -430,8 +430,8 @@ fn a_procedure_runs_like_a_write() {
         assert_eq!(bench.rows("select count(*) from kv"), ["3"]);
         if let Some(cursor) = outcome.meta.cursor {
             bench.ok("delete from kv");
-            assert_eq!(texts(&bench.database.fetch(cursor, None).unwrap().0), ["2"]);
-            assert_eq!(texts(&bench.database.fetch(cursor, None).unwrap().0), ["3"]);
+            assert_eq!(texts(&bench.database.fetch(cursor, 0).unwrap().0), ["2"]);
+            assert_eq!(texts(&bench.database.fetch(cursor, 0).unwrap().0), ["3"]);
         }
         bench.ok("delete from kv");
     }
@@ -449,7 +449,7 @@ fn a_procedure_runs_like_a_write() {
         limits: &limits,
         platform: &*bench.clock,
         result_bytes: 1_000,
-        request: None,
+        request: 0,
     };
     let refused = bench.database.exec(request, &around);
     assert!(refused.is_err_and(|error| error.reason == Reason::LimitExceeded));
@@ -819,7 +819,7 @@ impl Bench {
             limits: &NATIVE_LIMITS,
             platform: &*self.clock,
             result_bytes: 1 << 20,
-            request: None,
+            request: 0,
         };
         let is_alone = !self.database.link.in_transaction();
         let result = self.database.exec(request, &around);
