@@ -242,11 +242,22 @@ export const checks = {
 
   "files come from outside, whatever they are": async ({ page }) => {
     const dot = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==", "base64")
+    // The visitor chooses a file while another is being read: what was chosen stays.
+    await page.evaluate(() => {
+      const { arrayBuffer } = File.prototype
+      File.prototype.arrayBuffer = function () {
+        if (this.name === "empty.bin") document.querySelector('.file[data-path="/tour.md"]').click()
+        return arrayBuffer.call(this)
+      }
+    })
     await page.setInputFiles("#add-file-input", [
       { name: "dot.png", mimeType: "image/png", buffer: dot },
       { name: "empty.bin", mimeType: "application/octet-stream", buffer: Buffer.alloc(0) },
     ])
     await page.waitForSelector('.file[data-path="/empty.bin"]', BOUND)
+    // By the second answer the page has done all that a file brings with it.
+    for (let answers = 0; answers < 2; answers += 1) await sql(page, "select 1")
+    assert.equal(await text(page, "#file-path"), "/tour.md")
     await open(page, "/dot.png")
     await page.waitForSelector('.empty img[alt="/dot.png"]', BOUND)
     const [row] = await sql(page, "select hex(data) as hex from file where path = '/dot.png'")

@@ -19,6 +19,8 @@ import { mergeWithPreview, newVersion, type Version, versionMenu } from "./versi
 let opened: OpenedLix | undefined
 let subscriptions: LixSubscription[] = []
 let fileRows: FileRow[] = []
+/** How often the visitor has chosen a file. */
+let choices = 0
 let versionRows: Version[] = []
 let diffRows: DiffRow[] = []
 let peopleNames = new Map<string, string>()
@@ -130,7 +132,7 @@ function follow(next: OpenedLix): void {
       },
       error,
     }),
-    lix.observe(deeds()).subscribe({ next: (rows) => showActivity(deedsOf(rows), people, openFile), error }),
+    lix.observe(deeds()).subscribe({ next: (rows) => showActivity(deedsOf(rows), people, chooseFile), error }),
   ]
 }
 
@@ -162,7 +164,7 @@ function showFiles(): void {
           {},
           h(
             "button",
-            { type: "button", class: "file", "data-path": path, "aria-current": id === view.id ? "true" : undefined, onclick: () => openFile(id) },
+            { type: "button", class: "file", "data-path": path, "aria-current": id === view.id ? "true" : undefined, onclick: () => chooseFile(id) },
             icon(kind === "text" ? "file" : kind),
             h("span", { class: "file-name" }, slash > 0 && h("span", { class: "file-dir" }, path.slice(1, slash + 1)), path.slice(slash + 1)),
             changed.has(id) && h("span", { class: "dot", role: "img", "aria-label": "changed since the last checkpoint", title: "Changed since the last checkpoint" }),
@@ -172,6 +174,12 @@ function showFiles(): void {
     })),
   )
   $("files-empty").hidden = fileRows.length > 0
+}
+
+/** What the visitor asked for: a file that arrives meanwhile does not take its place. */
+function chooseFile(id: string | undefined): void {
+  choices += 1
+  openFile(id)
 }
 
 function openFile(id: string | undefined): void {
@@ -195,7 +203,7 @@ function asked(): FileRow | undefined {
 }
 
 function setUpFiles(): void {
-  addEventListener("hashchange", () => openFile(asked()?.id ?? view.id))
+  addEventListener("hashchange", () => chooseFile(asked()?.id ?? view.id))
   const picker = $<HTMLInputElement>("add-file-input")
   menu($<HTMLButtonElement>("new-file"), "New file", (close) => [
     ...Object.entries(KINDS).map(([kind, { label, hint }]) =>
@@ -256,22 +264,24 @@ async function newFile(kind: Kind): Promise<void> {
 }
 
 async function addFiles(added: readonly File[]): Promise<void> {
+  const before = choices
   for (const file of added) {
     if (file.name.endsWith(".lix")) {
       await importFile(file)
       continue
     }
     const path = freePath(`/${file.name.replaceAll(/[\\/\n\r]/g, " ")}`)
-    await insert(path, new Uint8Array(await file.arrayBuffer()))
+    await insert(path, new Uint8Array(await file.arrayBuffer()), before)
   }
 }
 
-async function insert(path: string, data: Uint8Array): Promise<void> {
+/** Makes a file and shows it, unless the visitor has chosen another since `before`. */
+async function insert(path: string, data: Uint8Array, before = choices): Promise<void> {
   await act(async ({ lix }) => {
     const known = new Set(fileRows.map(({ id }) => id))
     await lix.db.insertInto("file").values({ path, data }).execute()
     fileRows = await files(lix).execute()
-    openFile(fileRows.find((file) => file.path === path && !known.has(file.id))?.id)
+    if (choices === before) openFile(fileRows.find((file) => file.path === path && !known.has(file.id))?.id)
     showFiles()
     askToPersist()
   })
@@ -300,6 +310,7 @@ async function deleteFile(): Promise<void> {
 /** The experiment: a thousand entities made by a plugin in the worker, while the page is watched. */
 async function writeHeavily(): Promise<void> {
   await act(async ({ lix }) => {
+    const before = choices
     const path = freePath("/towns.csv")
     const data = new TextEncoder().encode(manyRows(HEAVY_ROWS))
     const probe = startProbe()
@@ -311,7 +322,7 @@ async function writeHeavily(): Promise<void> {
     toast(`${count(rows[0]!.n, "entity", "entities")} stored in ${ms.toFixed(0)} ms. The page was deaf for ${longestBlockMs.toFixed(1)} ms at most.`)
     Object.assign($("toast").dataset, { longestBlockMs: longestBlockMs.toFixed(1), entities: String(rows[0]!.n), path })
     fileRows = await files(lix).execute()
-    openFile(fileRows.find((file) => file.path === path)?.id)
+    if (choices === before) openFile(fileRows.find((file) => file.path === path)?.id)
   })
 }
 
@@ -398,7 +409,7 @@ function showAccounts(rows: readonly { id: string; name: string; active: string 
 }
 
 function showWorkingDiff(): void {
-  showChanges(byFile(diffRows, (id) => fileRows.find((file) => file.id === id)?.path), openFile)
+  showChanges(byFile(diffRows, (id) => fileRows.find((file) => file.id === id)?.path), chooseFile)
 }
 
 // ── The lixes of this browser ──────────────────────────────────────────────
