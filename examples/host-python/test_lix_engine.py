@@ -627,6 +627,7 @@ class InterruptionOfAnother(Other, Native, unittest.TestCase):
         program = f"""
             import os, signal, sys, threading; sys.path.insert(0, {str(HERE)!r})
             import lix_engine
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has children in the background ignore it
             db = lix_engine.connect(autocommit=True,
                                     engine=[sys.executable, {str(HERE.parent / "engine-python" / "engine.py")!r}])
             main = threading.get_ident()
